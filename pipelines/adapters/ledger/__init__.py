@@ -1,0 +1,123 @@
+"""The ledger: the truth about work. One row for each landed file and for each outside effect."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from pipelines.core.circuit import Circuit
+from pipelines.core.rhythms import Mark
+from pipelines.core.work import Backlog, Item, NewItem, Outcome, Standing, State
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Partitions from ``first`` to ``last``, both included, in the order of their keys."""
+
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What taking in a batch changed, as partitions with counts; what was known already changes nothing."""
+
+    new: Mapping[str, int]
+    aside: int
+
+
+class Ledger(Protocol):
+    """What every form of the ledger does. Each method is one transaction: it happens whole or not at all."""
+
+    def take_in(self, items: Sequence[NewItem], now: datetime) -> TakenIn:
+        """Record what is not known yet; a new version supersedes the undone older ones of its name.
+
+        Of several versions of one name in ``items`` the last counts. Seeing a known version again brings it back if its
+        file was gone, if it was set aside and no longer is, or if a newer version had taken its place.
+        """
+
+    def backlog(self, now: datetime) -> list[Backlog]:
+        """What is due now, by queue and partition. Its cost depends on open work only."""
+
+    def next_due(self, queue: str) -> datetime | None:
+        """When the earliest open item of a queue is, or was, due."""
+
+    def claim(
+        self,
+        queue: str,
+        *,
+        owner: str,
+        limit: int,
+        now: datetime,
+        lease: timedelta,
+        destination: str = "",
+        span: Span | None = None,
+        crash_counts: bool = False,
+    ) -> list[Item]:
+        """Take up to ``limit`` due items bound for ``destination``, oldest first; nobody else gets them for ``lease``.
+
+        An item whose lease ran out is due again, marked uncertain, since the run that held it may have sent it; with
+        ``crash_counts`` that lost lease is an attempt. No name is in two hands at once, whatever its versions; an older
+        one whose lease ran out is not done again.
+        """
+
+    def renew(self, held: Iterable[Item], now: datetime, lease: timedelta) -> set[int]:
+        """Extend the leases of those still held; returns their ids."""
+
+    def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
+        """Record outcomes whose fence still holds, with what they release; returns the ids that counted.
+
+        What is not done (pending again, dead) while a newer version is there is superseded. What was once uncertain
+        stays so. An output (``made_with`` is given) takes the place of those made from older versions.
+        """
+
+    def reopen(self, ids: Sequence[int], now: datetime, reason: str) -> None:
+        """Make settled items pending again; what was released from them and waits is withdrawn."""
+
+    def released(self, parent: int) -> list[Item]:
+        """What was released from an item."""
+
+    def reopen_outdated(self, queue: str, made_with: str, now: datetime) -> int:
+        """Reopen what was made otherwise than ``made_with``, as long as nothing released from it may have left."""
+
+    def items(self, queue: str, span: Span | None = None, states: Collection[State] | None = None) -> Iterable[Item]:
+        """The items of a queue, in order of partition and name, read lazily."""
+
+    def standings(self, queue: str, span: Span | None = None) -> list[Standing]:
+        """Counts by state and reason."""
+
+    def search(self, text: str, limit: int = 100) -> list[Item]:
+        """Items whose name holds ``text``, with what was released from them and what they were released from."""
+
+    def mark(self, name: str) -> Mark | None:
+        """How far a listing has come."""
+
+    def set_mark(self, name: str, mark: Mark) -> None:
+        """Keep how far a listing has come."""
+
+    def circuit(self, name: str) -> Circuit:
+        """The circuit of an outside system."""
+
+    def set_circuit(self, name: str, circuit: Circuit) -> None:
+        """Keep the circuit of an outside system."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open the ledger at ``url``, making or migrating its tables first.
+
+    Raises:
+        ValueError: the scheme is not known.
+    """
+    from pipelines.adapters.ledger.sql import SqlLedger  # noqa: PLC0415 (SQLAlchemy's engines are slow to import)
+
+    scheme = urlsplit(url).scheme
+    known = {"sqlite": SqlLedger.on_sqlite}
+    if scheme not in known:
+        raise ValueError(f"a ledger's URL starts with one of {', '.join(f'{name}://' for name in known)}")
+    return known[scheme](url)

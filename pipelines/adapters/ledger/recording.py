@@ -1,0 +1,101 @@
+"""How work enters the ledger: what is absent is inserted, what is known may come back, older versions make way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipelines.adapters.ledger.rows import IDENTITY, NAME, Row, chunks, new_row
+from pipelines.adapters.ledger.schema import work
+from pipelines.core.work import NewItem, Reason, State
+
+UNDONE = frozenset({State.PENDING, State.DEAD, State.ASIDE})
+"""States that a newer version ends: the bytes that they wait for are no longer there."""
+
+_Identity = tuple[str, ...]
+_Insert = sqlite.Insert | postgresql.Insert
+_INSERTS: Mapping[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> _Insert:
+    """An insert that may be told what to do where the row exists; each database spells that in its own way."""
+    return _INSERTS[connection.dialect.name](table)
+
+
+def record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) -> list[NewItem]:
+    """Record what is not known yet, and bring back what is asked for again.
+
+    Of several versions of one name only the last counts.
+
+    Returns:
+        The items that ask for work now and did not before, and those newly set aside.
+    """
+    last = {_identity(item)[:-1]: item for item in items}
+    return [item for chunk in chunks(list(last.values())) for item in _record(connection, chunk, now)]
+
+
+def _record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) -> list[NewItem]:
+    wanted = {_identity(item): item for item in items}
+    columns = [work.c[name] for name in IDENTITY]
+    statement = insert(connection, work).on_conflict_do_nothing(index_elements=columns).returning(work.c.id, *columns)
+    inserted = connection.execute(statement, [new_row(item, now) for item in items]).all()
+    newest: dict[_Identity, int] = {tuple(row[1:]): row.id for row in inserted}
+    changed = [wanted[identity] for identity in newest]
+    known = sa.tuple_(*columns).in_([identity for identity in wanted if identity not in newest])
+    for row in connection.execute(sa.select(work).where(known)).all():
+        item = wanted[tuple(row._mapping[name] for name in IDENTITY)]  # noqa: SLF001 (SQLAlchemy's documented accessor)
+        values = _seen_again(row, item, now)
+        if values:
+            connection.execute(sa.update(work).where(work.c.id == row.id).values(**values))
+        if "state" in values:
+            changed.append(item)
+        if "newest" in values:
+            newest[_identity(item)] = row.id
+    if newest:
+        _make_way(connection, newest, now)
+    return changed
+
+
+def _seen_again(row: sa.Row[Any], item: NewItem, now: datetime) -> Row:
+    """What changes in a known row; mostly nothing."""
+    if _comes_back(row, item):
+        # What was tried before may have left, though this round counts its attempts anew.
+        uncertain = row.uncertain or row.attempts > 0 or row.state == State.SETTLED
+        again = {"state": item.state, "reason": item.reason, "attempts": 0, "due_at": now, "uncertain": uncertain}
+        facts = {"parent": item.parent, "size": item.size, "detail": dict(item.detail)}
+        return {**again, **facts, "newest": True, "seen_at": now, "changed_at": now, "settled_at": None}
+    values: Row = {}
+    if item.parent not in (None, row.parent):
+        values["parent"] = item.parent  # the same bytes, made anew: whether they left is to be asked of the new maker
+    if row.state == State.CLAIMED and not row.newest:
+        values["newest"] = True  # put back while a run still works on it
+    return values
+
+
+def _comes_back(row: sa.Row[Any], item: NewItem) -> bool:
+    """Whether seeing this known version again means that it asks for work again."""
+    if item.state is not State.PENDING:
+        return False
+    if row.state == State.DEAD:
+        return bool(row.reason == Reason.GONE)  # it was away and is there again
+    if row.state == State.SETTLED:
+        return not row.newest  # an older version was put back
+    return row.state in (State.ASIDE, State.SUPERSEDED)  # the future has come, or an older version was put back
+
+
+def _make_way(connection: sa.Connection, newest: dict[_Identity, int], now: datetime) -> None:
+    """Of each name no other version is the newest any more, and none of them will be done."""
+    names = sa.tuple_(*(work.c[name] for name in NAME)).in_([identity[:-1] for identity in newest])
+    others = sa.and_(names, work.c.newest, work.c.id.not_in(newest.values()))
+    undone = work.c.state.in_(UNDONE)
+    state = sa.case((undone, sa.literal(State.SUPERSEDED, work.c.state.type)), else_=work.c.state)
+    changed_at = sa.case((undone, sa.literal(now, work.c.changed_at.type)), else_=work.c.changed_at)
+    connection.execute(sa.update(work).where(others).values(newest=False, state=state, changed_at=changed_at))
+
+
+def _identity(item: NewItem) -> _Identity:
+    return (item.queue, item.destination, item.name, item.version)

@@ -1,0 +1,80 @@
+"""Rows of the ledger's work, from and to the records of ``core.work``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipelines.adapters.ledger.schema import work
+from pipelines.core.work import Item, NewItem, Outcome, State
+
+Row = dict[str, Any]
+
+NAME = ("queue", "destination", "name")
+"""What the versions of one thing share."""
+IDENTITY = (*NAME, "version")
+ITEM = [column for column in work.c if column.name != "newest"]
+"""The columns of an ``Item``."""
+
+
+def read_item(row: sa.Row[Any]) -> Item:
+    """The item of a row of the ``ITEM`` columns."""
+    return Item(**{**row._mapping, "state": State(row.state)})  # noqa: SLF001 (SQLAlchemy's documented accessor)
+
+
+def same_name(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Two different versions of one name."""
+    return sa.and_(*(one.c[column] == other.c[column] for column in NAME), one.c.id != other.c.id)
+
+
+def chunks(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:
+    """Parts that one statement can name: well under every database's limit of parameters."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def new_row(item: NewItem, now: datetime) -> Row:
+    """The row of an item that was never seen before."""
+    return {
+        "queue": item.queue,
+        "destination": item.destination,
+        "name": item.name,
+        "version": item.version,
+        "newest": True,
+        "partition": item.partition,
+        "size": item.size,
+        "state": item.state,
+        "attempts": 0,
+        "due_at": now,
+        "owner": "",
+        "fence": 0,
+        "uncertain": False,
+        "reason": item.reason,
+        "parent": item.parent,
+        "made_with": item.made_with,
+        "cause": item.cause,
+        "seen_at": now,
+        "changed_at": now,
+        "detail": dict(item.detail),
+    }
+
+
+def settled_row(outcome: Outcome, state: State, now: datetime) -> Row:
+    """What an outcome changes, where the row's ``state`` becomes the given one."""
+    return {
+        "of": outcome.id,
+        "state": state,
+        "tried": int(outcome.attempted),
+        "due": outcome.due_at,
+        "unsure": outcome.uncertain,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "made": outcome.made_with,
+        "facts": None if outcome.detail is None else dict(outcome.detail),
+        "lease_until": None,
+        "changed_at": now,
+        "settled_at": now if state is State.SETTLED else None,
+    }

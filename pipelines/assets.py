@@ -1,0 +1,86 @@
+"""What assets of file grain share: which partitions a run covers, and how each of them is recorded.
+
+Such an asset works on the items of its queue in the ledger and reports what the ledger then holds. A run that a sensor
+starts takes what is due and records only the partitions that it touched; a run that a person starts covers just the
+partitions asked for, each recorded as it finishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from pipelines.adapters.ledger import Span
+from pipelines.environment import at_load
+
+OWNERS = ["team:data-platform"]
+
+hours = dg.HourlyPartitionsDefinition(f"{at_load().start:%Y-%m-%d}-00:00", end_offset=1)
+"""Hours of arrival in UTC, the present one included."""
+
+
+class Scope(dg.Config):
+    """What a run takes."""
+
+    only_due: bool = Field(
+        default=False,
+        description="Take only what the ledger says is due, as the sensors ask for. Off, outputs that are settled "
+        "already are verified too, and made again where they are not intact.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is said of one partition: metadata, the version of its data and of what it was made from, and checks."""
+
+    metadata: Mapping[str, Any]
+    data_version: str
+    inputs: Mapping[str, str]
+    checks: Iterable[tuple[str, bool, Mapping[str, Any]]]
+
+
+def span_of(context: dg.AssetExecutionContext) -> Span:
+    """The partitions that a run covers."""
+    covered = context.partition_key_range
+    return Span(covered.start, covered.end)
+
+
+def record(context: dg.AssetExecutionContext, partition: str, report: Report) -> None:
+    """Record one finished partition now: a later failure does not take it back."""
+    versions = {"dagster/code_version": code_version(context), "dagster/data_version": report.data_version}
+    inputs = {f"dagster/input_data_version/{key}": version for key, version in report.inputs.items()}
+    context.log_event(
+        dg.AssetMaterialization(
+            context.asset_key, partition=partition, metadata=report.metadata, tags=versions | inputs
+        )
+    )
+    for name, passed, metadata in report.checks:
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=context.asset_key, check_name=name, passed=passed, metadata=metadata, partition=partition
+            )
+        )
+
+
+def result(context: dg.AssetExecutionContext, reports: Mapping[str, Report]) -> Iterable[dg.MaterializeResult[None]]:
+    """What the asset yields when all partitions of a run are done.
+
+    One partition is recorded by Dagster itself. Several were recorded as they finished; they are yielded again only
+    if another asset of this run waits for them.
+    """
+    selected = context.run.asset_selection or frozenset()
+    if len(reports) > 1 and len(selected) <= 1:
+        return
+    for partition, report in reports.items():
+        context.add_asset_metadata(dict(report.metadata), partition_key=partition)
+    version = dg.DataVersion(next(iter(reports.values())).data_version) if len(reports) == 1 else None
+    yield dg.MaterializeResult(data_version=version)
+
+
+def code_version(context: dg.AssetExecutionContext) -> str:
+    """The code version that the running asset declares."""
+    return context.assets_def.get_asset_spec(context.asset_key).code_version or ""

@@ -1,0 +1,188 @@
+"""The command line: each command reads the environment, calls what does the work, prints, and exits."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, closing
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.environment import SANDBOX, Environment
+
+console = Console(highlight=False)
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+class Duration(click.ParamType[timedelta]):
+    """A time such as 30s, 10m or 2h."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """From its text."""
+        text = str(value)
+        if not text[:-1].isdigit() or text[-1] not in _UNITS:
+            self.fail("a number with s, m or h behind it is wanted, as in 10m", param, ctx)
+        return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+
+
+@click.group()
+def main() -> None:
+    """Uploads in, privacy-safe analytics and verified exports out."""
+
+
+def _environment() -> Environment:
+    try:
+        return Environment.read()
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _uses_sandbox(environment: Environment) -> bool:
+    return urlsplit(environment.aae_url("packages")).scheme == SANDBOX
+
+
+@main.command()
+@click.option("--samples/--no-samples", default=True, help="Land sample uploads if nothing has landed yet.")
+def run(samples: bool) -> None:
+    """Run everything on this machine: sandbox, UI, sensors and schedules."""
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.supervisor import supervise
+
+    environment = _environment()
+    if samples and _uses_sandbox(environment):
+        _land_first_samples(environment)
+    with ExitStack() as stack:
+        if _uses_sandbox(environment):
+            from pipelines.sandbox.addresses import sandbox_running
+
+            console.print("Starting the sandbox")
+            stack.enter_context(sandbox_running(environment.sandbox, utc_now()))
+        sys.exit(supervise(environment, console.print))
+
+
+def _land_first_samples(environment: Environment) -> None:
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.adapters.objects import open_objects
+    from pipelines.domains.mobile import files
+    from pipelines.domains.mobile.mapping import PrivacyMapping
+    from pipelines.sandbox.landing import land_samples
+
+    if next(iter(open_objects(environment.landing).list("mobile/packages/")), None) is not None:
+        return
+    mapping = PrivacyMapping.parse(files.read_mapping(environment.privacy_mapping).raw)
+    pairs = [(entry.district, entry.authority) for entry in mapping.entries]
+    landed = land_samples(environment.landing, pairs, utc_now(), packages=2_000)
+    console.print(f"Landed {len(landed)} sample files in {environment.landing}")
+
+
+@main.command()
+@click.option("--packages", default=20_000, show_default=True, help="Sample packages to land.")
+def demo(packages: int) -> None:
+    """Do the main job on sample uploads and print what was made."""
+    from pipelines.demo import demo_environment, demonstrate
+
+    made = demonstrate(demo_environment(_environment()), packages, console.print)
+    table = Table("made", "", show_header=False)
+    for name, value in made.figures.items():
+        table.add_row(name, value)
+    console.print(table)
+    for fault in made.missing:
+        console.print(f"[red]Missing[/red] {fault}")
+    sys.exit(1 if made.missing else 0)
+
+
+@main.command()
+@click.option("--wait", type=Duration(), default="0s", help="Also wait for what becomes due by then, as in 10m.")
+def settle(wait: timedelta) -> None:
+    """Do all that is due, without a daemon. Exit status: 0 all settled, 1 something failed, 3 work remains."""
+    from pipelines.adapters.ledger import open_ledger
+    from pipelines.settle import FAILED, verdict
+    from pipelines.settle import settle as settle_all
+
+    environment = _environment()
+    failed = False
+    for ran in settle_all(environment, wait):
+        console.print(f"{ran.job}: {'done' if ran.success else 'failed'} in {ran.seconds:.1f} s")
+        failed = failed or not ran.success
+    with closing(open_ledger(environment.ledger)) as ledger:
+        rows, status = verdict(ledger)
+    table = Table("queue", "state", "reason", "items", "bytes")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    sys.exit(FAILED if failed else status)
+
+
+@main.command()
+@click.argument("key")
+def trace(key: str) -> None:
+    """Where is my file? Every item whose name holds KEY, with what became of it."""
+    from pipelines.adapters.ledger import open_ledger
+
+    environment = _environment()
+    with closing(open_ledger(environment.ledger)) as ledger:
+        items = ledger.search(key)
+    table = Table("queue", "name", "hour", "state", "attempts", "reason", "since (UTC)", "records", "run")
+    for item in items:
+        records = f"{item.detail['written']} of {item.detail['read']}" if "read" in item.detail else ""
+        link = f"http://127.0.0.1:{environment.port}/runs/{item.owner}" if item.owner else ""
+        since = f"{item.changed_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(
+            item.queue,
+            item.name,
+            item.partition,
+            item.state,
+            str(item.attempts),
+            item.reason or "",
+            since,
+            records,
+            link,
+        )
+    console.print(table if items else f"Nothing that was seen has {key!r} in its name")
+    sys.exit(0 if items else 1)
+
+
+@main.command()
+@click.option("--settings", "shown", is_flag=True, help="Print every setting instead.")
+def doctor(shown: bool) -> None:
+    """For each outside system: reachable, allowed, configured? Exit status 1 if one is not."""
+    from pipelines.doctor import examine, settings
+    from pipelines.resources import aae_endpoint
+
+    environment = _environment()
+    if shown:
+        table = Table("variable", "value", "meaning")
+        for line in settings(environment):
+            table.add_row(*line)
+        console.print(table)
+        return
+    well = True
+    for finding in examine(environment, lambda feed: aae_endpoint(environment, feed)):
+        mark = "[green]ok[/green]  " if finding.well else "[red]fails[/red]"
+        console.print(f"{mark} {finding.system:16} {finding.url}  {finding.words}", soft_wrap=True)
+        well = well and finding.well
+    sys.exit(0 if well else 1)
+
+
+@main.command()
+def sandbox() -> None:
+    """Run the sandbox's stand-ins alone, until Ctrl-C."""
+    from threading import Event
+
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.sandbox.addresses import sandbox_running
+
+    environment = _environment()
+    with sandbox_running(environment.sandbox, utc_now()) as aae:
+        console.print(f"AAE: {aae.url}")
+        try:
+            Event().wait()
+        except KeyboardInterrupt:
+            console.print("Stopped")

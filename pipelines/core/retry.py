@@ -1,0 +1,95 @@
+"""The one retry policy: what an answer means, and when to try again.
+
+Nothing else in the platform retries. The ledger keeps attempts and due times; this module only decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from pipelines.core.work import Reason
+
+
+class Verdict(StrEnum):
+    """Whom an answer concerns."""
+
+    DONE = "done"
+    RETRY = "retry"
+    """The attempt: the same object may well succeed later."""
+    OBJECT = "object"
+    """The object: no later attempt can succeed, so it is a dead letter at once."""
+    SYSTEM = "system"
+    """The system or our right to use it: no object would succeed, so none should lose an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with its reason; ``reason`` is ``None`` only for success."""
+
+    verdict: Verdict
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how far apart. Pauses are seconds; ``jitter`` is the share of a pause that chance may add."""
+
+    attempts: int = 5
+    start: float = 30.0
+    factor: float = 4.0
+    cap: float = 3600.0
+    jitter: float = 0.2
+
+    def pause(self, attempts: int, chance: float, retry_after: float | None = None) -> timedelta:
+        """The time to wait after ``attempts`` failed ones (1 or more); ``chance`` is a number from 0 to 1.
+
+        A wait that the other side asked for is kept when it is the longer one, up to a day.
+        """
+        steps = min(attempts - 1, 64)  # a circuit may probe for weeks, and a float power that grows as long overflows
+        own = min(self.cap, self.start * self.factor**steps) * (1 + self.jitter * chance)
+        return timedelta(seconds=max(own, min(retry_after or 0.0, 86_400.0)))
+
+    def exhausted(self, attempts: int) -> bool:
+        """Whether ``attempts`` failed ones are all that an object gets."""
+        return attempts >= self.attempts
+
+
+_DONE = Judgement(Verdict.DONE)
+_NO_ANSWER = {
+    "timeout": Judgement(Verdict.RETRY, Reason.TIMEOUT),
+    "connection": Judgement(Verdict.RETRY, Reason.CONNECTION),
+    "tls": Judgement(Verdict.SYSTEM, Reason.TLS),
+}
+_STATUSES = {
+    401: Judgement(Verdict.SYSTEM, Reason.NOT_ALLOWED),
+    403: Judgement(Verdict.SYSTEM, Reason.NOT_ALLOWED),
+    # A wrong address answers every object alike; the circuit tells one lost object from a lost endpoint.
+    404: Judgement(Verdict.RETRY, Reason.NOT_FOUND),
+    408: Judgement(Verdict.RETRY, Reason.TIMEOUT),
+    409: Judgement(Verdict.OBJECT, Reason.CONFLICT),
+    425: Judgement(Verdict.RETRY, Reason.BUSY),
+    429: Judgement(Verdict.RETRY, Reason.BUSY),
+}
+_CLASSES = {
+    2: _DONE,
+    3: Judgement(Verdict.OBJECT, Reason.REDIRECTED),
+    5: Judgement(Verdict.RETRY, Reason.SERVER_ERROR),
+}
+
+
+def judge(status: int | None, failure: str | None, *, maybe_there: bool) -> Judgement:
+    """What an attempt's result means.
+
+    Args:
+        status: the HTTP status, or ``None`` where no answer came.
+        failure: ``timeout``, ``connection`` or ``tls`` where no answer came.
+        maybe_there: an earlier attempt may have been received, so "already there" may speak of our own object.
+    """
+    if status is None:
+        return _NO_ANSWER.get(failure or "connection", _NO_ANSWER["connection"])
+    if status == 409 and maybe_there:
+        return _DONE
+    refused = Judgement(Verdict.OBJECT, Reason.REFUSED)
+    return _STATUSES.get(status) or _CLASSES.get(status // 100, refused)

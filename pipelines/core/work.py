@@ -1,0 +1,174 @@
+"""What a unit of work is and how its state may move.
+
+Each landed file, and each effect on an outside system, is one item of work with one row in the ledger. This module
+says what such an item is, which moves between states exist, and what may be asked of the ledger; how it is stored is
+the ledger adapter's business, what an item means is its domain's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """Where an item of work stands."""
+
+    PENDING = "pending"
+    """Waits until it is due."""
+    CLAIMED = "claimed"
+    """A run holds it until the lease ends."""
+    SETTLED = "settled"
+    """Its effect happened and is recorded."""
+    DEAD = "dead"
+    """Given up with a reason; only a person, or its file being seen again, brings it back."""
+    SUPERSEDED = "superseded"
+    """A newer version under the same name took its place."""
+    ASIDE = "aside"
+    """Outside the partitions that exist: before the first day, or in the future."""
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.CLAIMED, State.SUPERSEDED}),
+    State.CLAIMED: frozenset({State.SETTLED, State.PENDING, State.DEAD, State.SUPERSEDED, State.CLAIMED}),
+    State.SETTLED: frozenset({State.PENDING, State.SUPERSEDED}),
+    State.DEAD: frozenset({State.PENDING, State.SUPERSEDED}),
+    State.SUPERSEDED: frozenset({State.PENDING}),
+    State.ASIDE: frozenset({State.PENDING, State.SUPERSEDED}),
+}
+"""The moves that exist. ``CLAIMED -> CLAIMED`` is a lease that ran out, taken over by another run."""
+
+OPEN = frozenset({State.PENDING, State.CLAIMED})
+"""States that still ask for work."""
+
+
+class Reason(StrEnum):
+    """Why an item is not settled: a code, never a text that could hold a value."""
+
+    GONE = "the file is gone"
+    CHANGED = "the file changed while it was read"
+    UNREADABLE = "the store could not be read"
+    UNVERIFIED = "the output did not pass its verification"
+    ALTERED = "the stored bytes are not those that were released"
+    REBUILT_DIFFERENTLY = "rebuilt bytes differ from those released"
+    OUTPUT_LOST = "the output is lost and the landed file is gone"
+    REFUSED = "refused"
+    CONFLICT = "refused as already there"
+    REDIRECTED = "redirected elsewhere"
+    TOO_MANY_ATTEMPTS = "too many attempts"
+    BUSY = "asked to wait"
+    SERVER_ERROR = "server error"
+    TIMEOUT = "no answer in time"
+    CONNECTION = "connection refused or cut"
+    TLS = "no trust between the two sides"
+    NOT_ALLOWED = "not allowed"
+    NOT_FOUND = "address not found"
+    CRASHED = "the run that held it ended without a word"
+    OUT_OF_RANGE = "outside the partitions that exist"
+    UNKNOWN_KIND = "not a kind of file that is read here"
+    NOT_INTACT = "the output is missing or altered"
+    INTERNAL = "an error of our own"
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """Work to be recorded unless it is known already.
+
+    ``(queue, destination, name, version)`` is its identity; of one ``(queue, destination, name)`` only the newest
+    version is worked on.
+    """
+
+    queue: str
+    name: str
+    version: str
+    partition: str
+    size: int
+    destination: str = ""
+    state: State = State.PENDING
+    reason: str | None = None
+    parent: int | None = None
+    made_with: str = ""
+    cause: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item of work as the ledger holds it; times are UTC, ``size`` is in bytes."""
+
+    id: int
+    queue: str
+    destination: str
+    name: str
+    version: str
+    partition: str
+    size: int
+    state: State
+    attempts: int
+    due_at: datetime
+    owner: str
+    fence: int
+    lease_until: datetime | None
+    uncertain: bool
+    status: int | None
+    reason: str | None
+    parent: int | None
+    made_with: str
+    cause: str
+    seen_at: datetime
+    changed_at: datetime
+    settled_at: datetime | None
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a claimed item. It counts only if ``fence`` is still the one that the claim gave.
+
+    ``detail`` of ``None`` leaves what is stored; ``releases`` are recorded in the same transaction, and only if the
+    outcome itself counts, with its item as their parent.
+
+    Raises:
+        ValueError: no claimed item can become that.
+    """
+
+    id: int
+    fence: int
+    state: State
+    attempted: bool = True
+    due_at: datetime | None = None
+    uncertain: bool = False
+    status: int | None = None
+    reason: str | None = None
+    made_with: str | None = None
+    detail: Mapping[str, Any] | None = None
+    releases: tuple[NewItem, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.state is State.CLAIMED or self.state not in MOVES[State.CLAIMED]:
+            raise ValueError(f"a claimed item does not become {self.state}")
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Due items of one queue, bound for one destination, in one partition."""
+
+    queue: str
+    destination: str
+    partition: str
+    items: int
+    oldest_due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many items, and bytes, of a queue stand in one state, with the oldest sighting and the reason they share."""
+
+    state: State
+    reason: str | None
+    items: int
+    size: int
+    oldest: datetime

@@ -1,0 +1,88 @@
+"""For each outside system: is it there, does it let us in, is it configured? One line each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+
+from pipelines.adapters.endpoints import Endpoint
+from pipelines.adapters.ledger import open_ledger
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import open_objects
+from pipelines.domains.mobile import files
+from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.environment import Environment
+
+_PROBE = "doctor/probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One system: whether it is well, and what was found, without a secret."""
+
+    system: str
+    url: str
+    well: bool
+    words: str
+
+
+def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterator[Finding]:
+    """Look at each configured system, one after another; none keeps the next from being looked at."""
+    probes: list[tuple[str, str, Callable[[], str]]] = [
+        ("landing", environment.landing, lambda: _readable(environment.landing)),
+        ("lake", environment.lake, lambda: _writable(environment.lake)),
+        ("ledger", environment.ledger, lambda: _ledger(environment.ledger)),
+        ("privacy mapping", environment.privacy_mapping or "the shipped sample", lambda: _mapping(environment)),
+        ("aae packages", environment.aae_url("packages"), lambda: _endpoint(aae("packages"))),
+    ]
+    for system, url, probe in probes:
+        try:
+            yield Finding(system, url, True, probe())
+        except Exception as error:
+            yield Finding(system, url, False, str(error) or type(error).__name__)
+
+
+def settings(environment: Environment) -> Iterator[tuple[str, str, str]]:
+    """Every setting: its variable, its value, what it means with its unit."""
+    for name, field in type(environment).model_fields.items():
+        yield f"PIPELINES_{name.upper()}", str(getattr(environment, name)), field.description or ""
+
+
+def _readable(url: str) -> str:
+    found = sum(1 for _ in islice(open_objects(url).list(""), 1))
+    return "readable" if found else "readable, and empty"
+
+
+def _writable(url: str) -> str:
+    lake = open_objects(url)
+    lake.put(_PROBE, b"probe")
+    lake.delete(_PROBE)
+    return "writable"
+
+
+def _ledger(url: str) -> str:
+    with closing(open_ledger(url)) as ledger:
+        return f"{sum(one.items for one in ledger.backlog(utc_now())):,} items due"
+
+
+def _mapping(environment: Environment) -> str:
+    mapping = PrivacyMapping.parse(files.read_mapping(environment.privacy_mapping).raw)
+    return f"version {mapping.version}, {mapping.rows:,} rows"
+
+
+def _endpoint(endpoint: Endpoint) -> str:
+    failure = asyncio.run(_reach(endpoint))
+    if failure is not None:
+        raise ConnectionError(f"not reached: {failure}")
+    return "reached, and trusted on both sides"
+
+
+async def _reach(endpoint: Endpoint) -> str | None:
+    async with endpoint.open() as https:
+        answer = await https.head()
+    if answer.status in (401, 403):
+        return f"it refuses our key ({answer.status})"
+    return answer.failure

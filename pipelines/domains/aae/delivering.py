@@ -1,0 +1,186 @@
+"""Delivery of released objects: claimed, read, checked, sent, recorded; many at once, each at most once per run."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pipelines.adapters.endpoints import Endpoint
+from pipelines.adapters.https import Https
+from pipelines.adapters.ledger import Ledger, Span
+from pipelines.adapters.ledger.leases import Leases, utc_now
+from pipelines.adapters.objects import ObjectMissing, Objects, ObjectsUnavailable
+from pipelines.core.delivery import Attempt, conclude, put_back
+from pipelines.core.retry import RetryPolicy
+from pipelines.core.work import Item, Outcome, Reason, State
+
+FLUSH_SECONDS = 0.25
+"""Receipts are recorded in groups this old at most: a commit for each would cost more than the send, and a crash
+repeats only sends that the other side takes as the same object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a delivery run behaves; times in seconds."""
+
+    connections: int
+    lease: timedelta
+    send_seconds: float
+    run_seconds: float
+    policy: RetryPolicy
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What one run did, for its metadata: objects by what became of them, and the partitions it touched."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    partitions: set[str] = field(default_factory=set)
+
+
+class Delivery:
+    """One run over a queue's due items that are bound for one endpoint."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        lake: Objects,
+        endpoint: Endpoint,
+        queue: str,
+        terms: Terms,
+        *,
+        owner: str,
+        query: dict[str, str] | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._ledger, self._lake, self._endpoint, self._queue, self._terms = ledger, lake, endpoint, queue, terms
+        self._owner, self._query, self._now = owner, query or {}, now
+        self._circuit_name = f"{queue} {endpoint.destination}"
+        self._circuit = ledger.circuit(self._circuit_name)
+        self._recorded_circuit = self._circuit
+        self._flying: set[asyncio.Task[None]] = set()
+        self._errors: list[BaseException] = []
+        self._ending = asyncio.Event()
+        self._finished: list[tuple[Item, Outcome]] = []
+        self.done = Delivered()
+
+    def run(self, span: Span | None = None) -> Delivered:
+        """Deliver what is due, within the run's time; returns what was done. Safe to run twice at once."""
+        asyncio.run(self._run(span))
+        return self.done
+
+    async def _run(self, span: Span | None) -> None:
+        ends_at = time.monotonic() + self._terms.run_seconds
+        with Leases(self._ledger, self._terms.lease, self._now) as leases:
+            async with self._endpoint.open() as https:
+                recorder = asyncio.create_task(self._record_regularly(leases))
+                try:
+                    while time.monotonic() < ends_at and not recorder.done() and await self._fill(https, leases, span):
+                        await asyncio.wait({*self._flying, recorder}, return_when=asyncio.FIRST_COMPLETED)
+                    if self._flying:
+                        await asyncio.wait(self._flying)
+                finally:
+                    self._ending.set()
+                    await recorder
+            self._raise_failed()
+
+    async def _fill(self, https: Https, leases: Leases, span: Span | None) -> bool:
+        """Claim more when the hands are half empty; returns whether anything is on its way."""
+        allowed = self._circuit.allowance(self._now())
+        room = (2 * self._terms.connections if allowed is None else allowed) - len(self._flying)
+        if room >= (self._terms.connections if allowed is None else 1):
+            claimed_at = time.monotonic()
+            items = await asyncio.to_thread(
+                self._ledger.claim,
+                self._queue,
+                destination=self._endpoint.destination,
+                owner=self._owner,
+                limit=room,
+                now=self._now(),
+                lease=self._terms.lease,
+                span=span,
+            )
+            leases.hold(items, claimed_at)
+            for item in items:
+                task = asyncio.create_task(self._deliver(item, https, leases))
+                self._flying.add(task)
+                task.add_done_callback(self._landed)
+        return bool(self._flying)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._errors.append(error)
+
+    def _raise_failed(self) -> None:
+        """An error of our own stops nothing else, but it never passes for success."""
+        if self._errors:
+            raise self._errors[0]
+
+    async def _deliver(self, item: Item, https: Https, leases: Leases) -> None:
+        outcome = await self._attempt(item, https, leases)
+        self._finished.append((item, outcome))
+
+    async def _attempt(self, item: Item, https: Https, leases: Leases) -> Outcome:
+        try:
+            body = await asyncio.to_thread(self._lake.get, item.detail["key"])
+        except ObjectMissing:
+            return self._withheld(item, Reason.ALTERED)
+        except ObjectsUnavailable:
+            return self._withheld(item, Reason.UNREADABLE)
+        if hashlib.sha256(body).hexdigest() != item.version:
+            return self._withheld(item, Reason.ALTERED)
+        if self._circuit.is_open and self._circuit.allowance(self._now()) == 0:
+            return put_back(item)
+        if not leases.holds(item, self._terms.send_seconds):
+            return put_back(item)
+        answer = await https.put(item.detail["name"], body, content_type=item.detail["content_type"], query=self._query)
+        attempt = Attempt(answer.status, answer.failure, answer.retry_after, answer.maybe_received)
+        outcome, self._circuit = conclude(
+            item,
+            attempt,
+            self._circuit,
+            self._terms.policy,
+            self._now(),
+            random.random(),  # noqa: S311 (spreads pauses, guards nothing)
+        )
+        return outcome
+
+    def _withheld(self, item: Item, reason: Reason) -> Outcome:
+        """Nothing leaves: the bytes that were released can't be had. It counts as an attempt, but not of the system."""
+        attempts = item.attempts + 1
+        dead = self._terms.policy.exhausted(attempts)
+        due = self._now() + self._terms.policy.pause(attempts, 0.0)
+        state = State.DEAD if dead else State.PENDING
+        return Outcome(item.id, item.fence, state, due_at=due, uncertain=item.uncertain, reason=reason)
+
+    async def _record_regularly(self, leases: Leases) -> None:
+        """Record until the run ends; an error here ends the run, since what is not recorded would be sent again."""
+        while not self._ending.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), FLUSH_SECONDS)
+            await self._record(leases)
+        await self._record(leases)
+
+    async def _record(self, leases: Leases) -> None:
+        finished, self._finished = self._finished, []
+        if not finished:
+            return
+        counted = await asyncio.to_thread(self._ledger.settle, [outcome for _, outcome in finished], self._now())
+        if self._circuit != self._recorded_circuit:
+            await asyncio.to_thread(self._ledger.set_circuit, self._circuit_name, self._circuit)
+            self._recorded_circuit = self._circuit
+        leases.drop(item.id for item, _ in finished)
+        for item, outcome in finished:
+            if item.id in counted:
+                self.done.outcomes[outcome.state] += 1
+                self.done.partitions.add(item.partition)
+                self.done.bytes += item.size if outcome.state is State.SETTLED else 0

@@ -1,0 +1,47 @@
+"""The accepted versions of the privacy mapping, kept in the lake.
+
+A version is kept under its sha256 for good, so that a file can be built again with the mapping it was made with. The
+current one is named by a small file of its own, written last: until then the version before it is in force.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from pipelines.adapters.objects import ObjectMissing, Objects
+from pipelines.domains.mobile.mapping import PrivacyMapping
+
+FOLDER = "mobile/privacy_mapping/versions"
+CURRENT = f"{FOLDER}/current.json"
+
+
+def accept(lake: Objects, raw: bytes, mapping: PrivacyMapping) -> None:
+    """Put a checked version in force."""
+    lake.put(_key(mapping.sha256), raw)
+    lake.put(CURRENT, orjson.dumps({"sha256": mapping.sha256, "version": mapping.version, "rows": mapping.rows}))
+
+
+def current(lake: Objects) -> PrivacyMapping | None:
+    """The version in force; ``None`` before the first one was accepted."""
+    try:
+        named = orjson.loads(lake.get(CURRENT))
+    except ObjectMissing:
+        return None
+    return version(lake, named["sha256"])
+
+
+def version(lake: Objects, sha256: str) -> PrivacyMapping:
+    """An accepted version.
+
+    Raises:
+        ObjectMissing: that version was never accepted here.
+        ValueError: the stored file is not what was accepted.
+    """
+    mapping = PrivacyMapping.parse(lake.get(_key(sha256)))
+    if mapping.sha256 != sha256:
+        raise ValueError("a stored version of the privacy mapping is not what was accepted")
+    return mapping
+
+
+def _key(sha256: str) -> str:
+    return f"{FOLDER}/{sha256}.csv"

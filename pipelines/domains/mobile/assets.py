@@ -1,0 +1,171 @@
+"""The assets of the mobile domain: what lands, the mapping that protects it, and what comes out."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from pipelines.adapters.ledger import Ledger, Span
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import Objects
+from pipelines.assets import OWNERS, Report, Scope, hours, record, result, span_of
+from pipelines.core.periods import hive_path
+from pipelines.core.retry import RetryPolicy
+from pipelines.core.work import State
+from pipelines.domains.mobile import accepted, files, releases
+from pipelines.domains.mobile.checks import judge_hour
+from pipelines.domains.mobile.columns import SCHEMA
+from pipelines.domains.mobile.filtering import CODE_VERSION, Filtering
+from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.domains.mobile.mapping_checks import check_mapping, diff, parse_population
+from pipelines.domains.mobile.totals import Totals, total
+from pipelines.domains.mobile.working import reopen_damaged, work_through
+from pipelines.environment import Environment
+
+MAPPING_CHECKS = {
+    "keys_are_unique": "No district and authority has two answers.",
+    "groups_are_closed": "A merged district holds exactly the districts that are mapped to it.",
+    "members_are_right": "Each district is a member of the merged district that it is mapped to.",
+    "special_values_are_known": "Answers that are no district are among the known ones.",
+    "populations_over_bounds": "No cell is smaller than the bound on its population, where populations are given.",
+}
+MAPPING = dg.AssetKey(["mobile", "privacy_mapping"])
+
+landed_packages = dg.AssetSpec(
+    ["mobile", "landed_packages"],
+    group_name="mobile",
+    description="Batches of analytics packages as they land, under `mobile/packages/YYYY/MM/DD/HH/`.",
+    owners=OWNERS,
+    kinds={"json", "gzip"},
+    partitions_def=hours,
+)
+
+
+@dg.asset(
+    key=MAPPING,
+    group_name="mobile",
+    owners=OWNERS,
+    kinds={"csv", "parquet"},
+    code_version=CODE_VERSION,
+    check_specs=[
+        dg.AssetCheckSpec(name, asset=MAPPING, description=text, blocking=True) for name, text in MAPPING_CHECKS.items()
+    ],
+    output_required=False,
+)
+def privacy_mapping(
+    environment: dg.ResourceParam[Environment], lake: dg.ResourceParam[Objects]
+) -> Iterator[dg.Output[pa.Table] | dg.AssetCheckResult]:
+    """The districts and authorities that may be published, as last accepted.
+
+    A new version of the file is checked first. One that fails a check is not accepted: the version before it stays in
+    force for all packages, and this asset keeps showing it.
+    """
+    source = files.read_mapping(environment.privacy_mapping)
+    populations = files.read_population(environment.population, environment.privacy_mapping)
+    mapping = PrivacyMapping.parse(source.raw)
+    findings = check_mapping(mapping, parse_population(populations.raw) if populations else None)
+    for name in MAPPING_CHECKS:
+        found = findings.get(name, [])
+        shown: dict[str, Any] = {"findings": len(found), "first": [f"{one.detail} {list(one.lines)[:20]}" for one in found[:20]]}
+        yield dg.AssetCheckResult(passed=not found, check_name=name, asset_key=MAPPING, metadata=shown)
+    if any(findings.values()):
+        raise dg.Failure("this version of the privacy mapping was not accepted; the one before it stays in force")
+    before = accepted.current(lake)
+    accepted.accept(lake, source.raw, mapping)
+    metadata: dict[str, Any] = {
+        "sha256": mapping.sha256,
+        "version": mapping.version,
+        "populations_checked": populations is not None,
+        "dagster/row_count": mapping.rows,
+        "changes": dg.MetadataValue.md(diff(before, mapping).to_markdown() if before else "the first version"),
+    }
+    yield dg.Output(mapping.to_table(), metadata=metadata, data_version=dg.DataVersion(mapping.sha256))
+
+
+@dg.asset(
+    key_prefix="mobile",
+    group_name="mobile",
+    owners=OWNERS,
+    kinds={"parquet", "arrow"},
+    deps=[landed_packages, MAPPING],
+    partitions_def=hours,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    code_version=CODE_VERSION,
+    pool="mobile_packages",
+    output_required=False,
+    metadata={
+        "dagster/column_schema": dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in SCHEMA])
+    },
+)
+def packages(
+    context: dg.AssetExecutionContext,
+    config: Scope,
+    environment: dg.ResourceParam[Environment],
+    landing: dg.ResourceParam[Objects],
+    lake: dg.ResourceParam[Objects],
+    ledger: dg.ResourceParam[Ledger],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Analytics packages, privacy-filtered: one verified parquet file for each landed file.
+
+    Districts and authorities are replaced by those of the privacy mapping; records that break the contract are kept
+    apart, in quarantine beside the landed files. A file is released to its delivery once it is verified.
+    """
+    mapping = accepted.current(lake)
+    if mapping is None:
+        raise dg.Failure("no privacy mapping is accepted yet: materialise mobile/privacy_mapping first")
+    filtering = Filtering(
+        landing=landing,
+        lake=lake,
+        ledger=ledger,
+        mapping=mapping,
+        destination=environment.aae_url("packages"),
+        record_bytes=environment.mobile_record_bytes,
+        policy=RetryPolicy(attempts=environment.mobile_attempts),
+        cause=context.run_id,
+        now=utc_now,
+        still_held=lambda _: False,
+    )
+    terms = {"owner": context.run_id, "lease": timedelta(seconds=environment.lease_seconds)}
+    ledger.reopen_outdated(releases.QUEUE, filtering.made_with, utc_now())
+
+    def report(partition: str) -> Report:
+        totals = total(ledger.items(releases.QUEUE, Span(partition, partition)))
+        metadata = _metadata(totals) | {"dagster/uri": f"{lake.url}/{releases.QUEUE}/{hive_path(partition)}/"}
+        inputs = {MAPPING.to_user_string(): mapping.sha256}
+        return Report(metadata, totals.version, inputs, judge_hour(totals, environment))
+
+    if config.only_due:
+        done = work_through(filtering, span=span_of(context), seconds=environment.run_seconds, **terms)
+        for partition in sorted({item.partition for item in done}):
+            record(context, partition, report(partition))
+        return
+    reports: dict[str, Report] = {}
+    for partition in context.partition_keys:
+        span = Span(partition, partition)
+        kept, damaged = reopen_damaged(filtering, span)
+        made = sum(1 for _ in work_through(filtering, span=span, seconds=float("inf"), **terms))
+        context.log.info("%s: %d files kept, %d not intact, %d worked on", partition, kept, damaged, made)
+        reports[partition] = report(partition)
+        if len(context.partition_keys) > 1:
+            record(context, partition, reports[partition])
+    yield from result(context, reports)
+
+
+def _metadata(totals: Totals) -> dict[str, Any]:
+    return {
+        "dagster/row_count": totals.written,
+        "files": totals.files[State.SETTLED],
+        "files_waiting": totals.waiting,
+        "files_dead": totals.files[State.DEAD],
+        "files_superseded": totals.files[State.SUPERSEDED],
+        "bytes": totals.bytes,
+        "records_read": totals.read,
+        "records_rejected": sum(totals.rejected.values()),
+        "reject_reasons": dict(totals.rejected),
+        "numbers_filled_with_zero": totals.zero_filled,
+        "records_of_unknown_places": totals.unknown,
+        "mapping_versions": sorted(totals.mappings),
+        "reasons": dict(totals.reasons),
+    }

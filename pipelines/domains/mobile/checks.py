@@ -1,0 +1,53 @@
+"""What can be wrong with an hour of packages. The checks report what the ledger holds; the gate itself is there."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from pipelines.adapters.ledger import Ledger
+from pipelines.assets import hours
+from pipelines.checks import evaluate_partitions
+from pipelines.core.work import State
+from pipelines.domains.mobile import releases
+from pipelines.domains.mobile.totals import Totals, total
+from pipelines.environment import Environment
+
+PACKAGES = dg.AssetKey(["mobile", "packages"])
+
+CHECKS = {
+    "nothing_pending": "Every landed file of the hour is filtered or given up.",
+    "every_file_settled": "No landed file of the hour was given up.",
+    "files_are_whole": "No landed file of the hour ended early.",
+    "rejects_within_bound": "The share of quarantined records is within its bound.",
+    "unknown_places_within_bound": "The share of records that the mapping does not know is within its bound.",
+}
+
+Evaluation = tuple[str, bool, Mapping[str, Any]]
+
+
+def judge_hour(totals: Totals, environment: Environment) -> Iterator[Evaluation]:
+    """Each check of an hour: its name, whether it passes, and the counts that say why."""
+    dead = totals.files[State.DEAD]
+    yield "nothing_pending", totals.waiting == 0, {"waiting": totals.waiting}
+    yield "every_file_settled", dead == 0, {"dead": dead, "reasons": dict(totals.reasons)}
+    yield "files_are_whole", totals.broken == 0, {"broken": totals.broken}
+    rejected, unknown = totals.rejected_share, totals.unknown_share
+    bounds = environment.mobile_rejected_share, environment.mobile_unknown_share
+    yield "rejects_within_bound", rejected <= bounds[0], {"share": rejected, "bound": bounds[0]}
+    yield "unknown_places_within_bound", unknown <= bounds[1], {"share": unknown, "bound": bounds[1]}
+
+
+@dg.multi_asset_check(
+    specs=[
+        dg.AssetCheckSpec(name, asset=PACKAGES, description=text, partitions_def=hours) for name, text in CHECKS.items()
+    ],
+    can_subset=True,
+)
+def packages_checks(
+    context: dg.AssetCheckExecutionContext, environment: dg.ResourceParam[Environment], ledger: dg.ResourceParam[Ledger]
+) -> Iterator[dg.AssetCheckResult]:
+    """Judge the hours by what the ledger holds now."""
+    yield from evaluate_partitions(
+        context, lambda span: judge_hour(total(ledger.items(releases.QUEUE, span)), environment)
+    )

@@ -1,0 +1,66 @@
+"""Landed files into the ledger: which are ours to filter, which hour they belong to, which are set aside."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from pipelines.adapters.ledger import Ledger
+from pipelines.adapters.uploads import Upload, Uploads
+from pipelines.core.periods import exists, hour_of_path
+from pipelines.core.work import NewItem, Reason, State
+from pipelines.domains.mobile.releases import QUEUE
+
+ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+
+
+@dataclass(slots=True)
+class Intake:
+    """What one tick took in: new files by partition, and how many were set aside."""
+
+    seen: int = 0
+    new: Counter[str] = field(default_factory=Counter)
+    aside: int = 0
+    newest: datetime | None = None
+
+
+def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, seconds: float) -> Intake:
+    """Record every landed file that is not known yet, for so long at most; the next tick goes on from there."""
+    ends_at = time.monotonic() + seconds
+    intake = Intake()
+    for batch in uploads.batches(QUEUE, now):
+        if batch.uploads:
+            taken = ledger.take_in([new_item(upload, start, now) for upload in batch.uploads], now)
+            intake.new.update(taken.new)
+            intake.aside += taken.aside
+            intake.seen += len(batch.uploads)
+            newest = max(upload.modified for upload in batch.uploads)
+            intake.newest = max(newest, intake.newest or newest)
+        batch.done()
+        if time.monotonic() > ends_at:
+            break
+    return intake
+
+
+def new_item(upload: Upload, start: date, now: datetime) -> NewItem:
+    """The work that one landed file asks for. A late file belongs to the hour of its folder."""
+    partition = hour_of_path(upload.key)
+    if not upload.key.endswith(ENDINGS):
+        state, reason = State.ASIDE, Reason.UNKNOWN_KIND
+    elif partition is None or not exists(partition, start, now):
+        state, reason = State.ASIDE, Reason.OUT_OF_RANGE
+    else:
+        state, reason = State.PENDING, None
+    return NewItem(
+        QUEUE,
+        upload.key,
+        f"{upload.etag} {upload.size}",
+        partition or "",
+        upload.size,
+        state=state,
+        reason=reason,
+        cause="landed",
+        detail={"etag": upload.etag, "landed_at": upload.modified.isoformat()},
+    )

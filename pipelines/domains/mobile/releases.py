@@ -1,0 +1,39 @@
+"""Names: where a landed file's output, its quarantine and its export stand. All are fixed by the landing key alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipelines.core.periods import hive_path, hour_start
+from pipelines.core.work import Item, NewItem
+
+QUEUE = "mobile/packages"
+"""The queue of landed files to filter; also the asset, and the folder in landing and lake."""
+
+EXPORTS = "aae/packages"
+"""The queue that releases what is filtered and verified to its delivery."""
+
+
+def output_key(item: Item) -> str:
+    """The parquet of a landed file, in the lake. The whole source name stays in it, so that no two files share one."""
+    return f"{QUEUE}/{hive_path(item.partition)}/{source_name(item)}.parquet"
+
+
+def quarantine_key(item: Item) -> str:
+    """The rejected records of a landed file, under the landing URL, since they are raw."""
+    return f"quarantine/{QUEUE}/{hive_path(item.partition)}/{source_name(item)}.jsonl"
+
+
+def source_name(item: Item) -> str:
+    """The landed file's name without its folders."""
+    return item.name.rsplit("/", 1)[-1]
+
+
+def release(item: Item, destination: str, sha256: str, size: int, cause: str) -> NewItem:
+    """The delivery of a landed file's output: one name at the destination, one content."""
+    hour = hour_start(item.partition)
+    name = f"{hour:%Y-%m-%d-%H}-{source_name(item)}.parquet"
+    detail: dict[str, Any] = {"key": output_key(item), "name": name, "content_type": "application/octet-stream"}
+    return NewItem(
+        EXPORTS, name, sha256, item.partition, size, destination=destination, parent=item.id, cause=cause, detail=detail
+    )

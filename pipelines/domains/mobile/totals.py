@@ -1,0 +1,66 @@
+"""What an hour of packages adds up to, from its items in the ledger. Counts only: no names, no values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pipelines.core.work import OPEN, Item, State
+
+
+@dataclass(slots=True)
+class Totals:
+    """Files by state and the records in the settled ones; ``version`` changes when any output does."""
+
+    files: Counter[State] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    mappings: set[str] = field(default_factory=set)
+    read: int = 0
+    written: int = 0
+    zero_filled: int = 0
+    unknown: int = 0
+    broken: int = 0
+    bytes: int = 0
+    version: str = ""
+
+    @property
+    def waiting(self) -> int:
+        """Files that still ask for work."""
+        return sum(self.files[state] for state in OPEN)
+
+    @property
+    def rejected_share(self) -> float:
+        """The share of records that were quarantined, from 0 to 1."""
+        return sum(self.rejected.values()) / self.read if self.read else 0.0
+
+    @property
+    def unknown_share(self) -> float:
+        """The share of accepted records that the mapping does not know, from 0 to 1."""
+        return self.unknown / self.written if self.written else 0.0
+
+
+def total(items: Iterable[Item]) -> Totals:
+    """Add up the items of one hour; superseded versions count as files only."""
+    totals = Totals()
+    outputs = hashlib.sha256()
+    for item in items:
+        totals.files[item.state] += 1
+        if item.reason is not None and item.state is not State.SUPERSEDED:
+            totals.reasons[item.reason] += 1
+        if item.state is not State.SETTLED:
+            continue
+        facts = item.detail
+        totals.read += facts["read"]
+        totals.written += facts["written"]
+        totals.rejected.update(facts["rejected"])
+        totals.mappings.add(facts["mapping"][:12])
+        totals.zero_filled += facts["zero_filled"]
+        totals.unknown += facts["unknown"]
+        totals.broken += facts["broken"]
+        totals.bytes += facts["bytes"] if facts["output"] else 0
+        outputs.update(f"{item.name} {facts['sha256']}\n".encode())
+    totals.version = outputs.hexdigest()
+    return totals

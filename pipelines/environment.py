@@ -1,0 +1,166 @@
+"""Every outside system as one URL with a local default, and every setting with its unit: one typed table.
+
+This is the only module that reads the process's variables. ``pipelines doctor --settings`` prints the table. Secrets
+are not in it: they are read by ``secret`` when a run opens what needs them, never when code loads.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "PIPELINES_"
+SANDBOX = "sandbox"
+_LOCAL = ("file", "memory", "sqlite")
+
+
+def _without_password(url: str) -> str:
+    if "@" in urlsplit(url).netloc and ":" in urlsplit(url).netloc.rsplit("@", 1)[0]:
+        raise ValueError("a URL must not hold a password: put it into the variable of the same name with _PASSWORD")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_without_password)]
+
+
+def _url(default: str, what: str) -> str:
+    """A field for a URL; ``~home`` in a default stands for the data folder."""
+    field: str = Field(default, description=what)
+    return field
+
+
+class Environment(BaseSettings):
+    """Where everything is and how it behaves. Variables are these names in upper case behind ``PIPELINES_``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    home: Path = Field(Path(".pipelines"), description="Folder of all local data")
+    start: date = Field(date(2025, 1, 1), description="First day of every time partition (UTC)")
+    automation: bool = Field(True, description="Whether sensors and schedules start switched on")
+    port: int = Field(3000, description="Port of the UI on 127.0.0.1")
+    code_port: int = Field(4266, description="Port of the code server on 127.0.0.1")
+    reference_data: Path = Field(
+        Path("../shared/data"), description="Folder of the real reference data, if there is one"
+    )
+    run_seconds: float = Field(600, description="Time after which a run takes no more work, in seconds")
+    lease_seconds: float = Field(90, description="How long a run holds what it works on without renewing, in seconds")
+
+    landing: Url = _url("", "Where uploads land: file://, memory://")
+    lake: Url = _url("", "Where results are kept: file://, memory://")
+    uploads: Url = _url("list://", "How uploads are noticed: list://")
+    ledger: Url = _url("", "The record of all work: sqlite://")
+    privacy_mapping: Url = _url("", "The privacy mapping's file: a path, file://; empty is the shipped sample")
+    population: Url = _url("", "Populations of the mapping's cells: a path, file://; empty checks no bounds")
+
+    uploads_recent_hours: int = Field(3, description="Hour folders listed at every tick")
+    uploads_window_days: int = Field(4, description="Day folders listed every hour")
+    uploads_quiet_seconds: float = Field(
+        3, description="A local file is taken when unchanged for this long, in seconds"
+    )
+    uploads_tick_seconds: float = Field(20, description="A tick stops taking in after this time, in seconds")
+
+    mobile_packages_enabled: bool = Field(True, description="Whether landed packages are filtered; off keeps them")
+    mobile_record_bytes: int = Field(1_048_576, description="The longest record that is read, in bytes")
+    mobile_rejected_share: float = Field(0.05, description="Bound on the share of quarantined records in an hour")
+    mobile_unknown_share: float = Field(0.05, description="Bound on the share of records mapped to UNKNOWN in an hour")
+    mobile_attempts: int = Field(5, description="Attempts at a landed file before it is given up")
+
+    aae: Url = _url(f"{SANDBOX}://aae", "The Advanced Analytics Environment: https://, sandbox://")
+    aae_packages: Url = _url("", "The same for packages alone; empty is PIPELINES_AAE")
+    aae_packages_enabled: bool = Field(True, description="Whether packages are delivered; off keeps the backlog")
+    aae_connections: int = Field(16, description="Objects on their way at once")
+    aae_connect_seconds: float = Field(10, description="Time to connect, in seconds")
+    aae_total_seconds: float = Field(30, description="Time for a whole request, in seconds")
+    aae_attempts: int = Field(5, description="Attempts at an object before it is a dead letter")
+    aae_pause_start: float = Field(30, description="Pause after the first failed attempt, in seconds")
+    aae_pause_factor: float = Field(4, description="Factor from pause to pause")
+    aae_pause_cap: float = Field(3600, description="Longest pause, in seconds")
+    aae_pause_jitter: float = Field(0.2, description="Share of a pause that chance may add")
+    aae_backlog_seconds: float = Field(3600, description="Age of the oldest waiting object that fails a delivery run")
+    aae_dead_letters: int = Field(0, description="Dead letters above which a delivery run fails after sending")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _local_defaults(cls, values: dict[str, object]) -> dict[str, object]:
+        home = Path(str(values.get("home") or ".pipelines")).absolute()
+        defaults = {
+            "landing": (home / "landing").as_uri(),
+            "lake": (home / "lake").as_uri(),
+            "ledger": f"sqlite:///{home / 'ledger.db'}",
+        }
+        return defaults | {name: value for name, value in values.items() if value != ""} | {"home": home}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        landing, lake = self.landing.rstrip("/") + "/", self.lake.rstrip("/") + "/"
+        if not landing.startswith("memory:") and (landing.startswith(lake) or lake.startswith(landing)):
+            raise ValueError("PIPELINES_LANDING and PIPELINES_LAKE must not overlap: one would be read as the other")
+        far = [name for name in ("landing", "ledger") if urlsplit(getattr(self, name)).scheme not in _LOCAL]
+        pretended = [name for name in ("aae", "aae_packages") if getattr(self, name).startswith(f"{SANDBOX}:")]
+        if far and pretended:
+            raise ValueError(
+                f"{_variable(pretended[0])} is the sandbox while {_variable(far[0])} is not local: name the real system"
+            )
+        return self
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own home: ``DAGSTER_HOME``, else a folder beside the local data."""
+        return Path(os.environ.get("DAGSTER_HOME") or self.home / "dagster")
+
+    @property
+    def sandbox(self) -> Path:
+        """Folder of the sandbox: its keys, certificates and what its stand-ins received."""
+        return self.home / "sandbox"
+
+    def aae_url(self, feed: str) -> str:
+        """The destination of a feed (``packages``): its own or the common one."""
+        own: str = getattr(self, f"aae_{feed}")
+        return own or self.aae
+
+    @classmethod
+    def read(cls) -> Environment:
+        """The environment from the process's variables.
+
+        Raises:
+            ValueError: variables are wrong; the message names each with what is wrong, never with its value.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = [
+                (_variable(str(fault["loc"][0])) + ": " if fault["loc"] else "") + fault["msg"]
+                for fault in error.errors()
+            ]
+            raise ValueError("; ".join(fault.replace("Value error, ", "") for fault in faults)) from None
+
+
+@cache
+def at_load() -> Environment:
+    """The environment as it was when code loaded: for what Dagster fixes then, as partitions and which sensors run."""
+    return Environment.read()
+
+
+def child_variables(**changes: str) -> dict[str, str]:
+    """This process's variables for a child process, with some changed."""
+    return {**os.environ, **changes}
+
+
+def secret(*names: str) -> SecretStr | None:
+    """The first of these secrets that is set, without the ``PIPELINES_`` of its variable; ``None`` if none is."""
+    for name in names:
+        value = os.environ.get(PREFIX + name)
+        if value:
+            return SecretStr(value)
+    return None
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()

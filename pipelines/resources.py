@@ -1,0 +1,131 @@
+"""Dagster's face of the adapters: each resource opens one outside system when a run or a tick needs it.
+
+Secrets are read here, at that moment, and handed to the adapter; nothing of them is in a resource's configuration.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dagster as dg
+
+from pipelines.adapters.endpoints import Endpoint, Limits
+from pipelines.adapters.https import Credentials
+from pipelines.adapters.ledger import Ledger, open_ledger
+from pipelines.adapters.objects import Objects, open_objects
+from pipelines.adapters.uploads import Uploads, open_uploads
+from pipelines.core.rhythms import Cadence
+from pipelines.environment import SANDBOX, Environment, secret
+from pipelines.io_managers import ParquetIOManager
+
+
+class ObjectsResource(dg.ConfigurableResource[Objects]):
+    """Objects under one URL."""
+
+    url: str
+
+    def create_resource(self, context: dg.InitResourceContext) -> Objects:
+        """Open the store."""
+        return open_objects(self.url)
+
+
+class LedgerResource(dg.ConfigurableResource[Ledger]):
+    """The record of all work."""
+
+    url: str
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Ledger]:
+        """Open the ledger, and close it when the run or tick is over."""
+        ledger = open_ledger(self.url)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+
+class UploadsResource(dg.ConfigurableResource[Uploads]):
+    """How uploads are noticed."""
+
+    url: str
+    landing: dg.ResourceDependency[Objects]
+    ledger: dg.ResourceDependency[Ledger]
+    recent_hours: int
+    window_days: int
+    quiet_seconds: float
+
+    def create_resource(self, context: dg.InitResourceContext) -> Uploads:
+        """Open the way in, with its marks in the ledger."""
+        cadence = Cadence(self.recent_hours, self.window_days)
+        quiet = timedelta(seconds=self.quiet_seconds)
+        return open_uploads(self.url, self.landing, self.ledger, cadence=cadence, quiet=quiet)
+
+
+class AaeResource(dg.ConfigurableResource[Endpoint]):
+    """The Advanced Analytics Environment, for one feed."""
+
+    feed: str
+    environment: dg.ResourceDependency[Environment]
+
+    def create_resource(self, context: dg.InitResourceContext) -> Endpoint:
+        """Read the credentials; the connection is opened by whoever sends."""
+        return aae_endpoint(self.environment, self.feed)
+
+
+def aae_endpoint(environment: Environment, feed: str) -> Endpoint:
+    """Where a feed is delivered, with its credentials."""
+    url = environment.aae_url(feed)
+    limits = Limits(environment.aae_connections, environment.aae_connect_seconds, environment.aae_total_seconds)
+    if urlsplit(url).scheme == SANDBOX:
+        from pipelines.sandbox.addresses import sandbox_endpoint  # noqa: PLC0415 (a real deployment needs none of it)
+
+        return sandbox_endpoint(url, environment.sandbox, limits)
+    return Endpoint(url, url, aae_credentials(feed), limits)
+
+
+def aae_credentials(feed: str) -> Credentials:
+    """The credentials of a feed: its own, or those common to all feeds."""
+
+    def named(what: str) -> tuple[str, str]:
+        return f"AAE_{feed.upper()}_{what}", f"AAE_{what}"
+
+    key = secret(*named("SUBSCRIPTION_KEY"))
+    if key is None:
+        raise ValueError("PIPELINES_AAE_SUBSCRIPTION_KEY is not set")
+    return Credentials(
+        key,
+        _content(*named("CLIENT_CERTIFICATE")),
+        secret(*named("CLIENT_CERTIFICATE_PASSWORD")),
+        _content(*named("CERTIFICATE_AUTHORITY")),
+    )
+
+
+def _content(*names: str) -> bytes | None:
+    path = secret(*names)
+    return None if path is None else Path(path.get_secret_value()).read_bytes()
+
+
+def resources(environment: Environment) -> dict[str, Any]:
+    """Every resource, bound once for all domains."""
+    landing = ObjectsResource(url=environment.landing)
+    lake = ObjectsResource(url=environment.lake)
+    ledger = LedgerResource(url=environment.ledger)
+    return {
+        "environment": environment,
+        "landing": landing,
+        "lake": lake,
+        "ledger": ledger,
+        "uploads": UploadsResource(
+            url=environment.uploads,
+            landing=landing,
+            ledger=ledger,
+            recent_hours=environment.uploads_recent_hours,
+            window_days=environment.uploads_window_days,
+            quiet_seconds=environment.uploads_quiet_seconds,
+        ),
+        "aae_packages": AaeResource(feed="packages", environment=environment),
+        "io_manager": ParquetIOManager(lake=lake),
+    }

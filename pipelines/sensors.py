@@ -1,0 +1,79 @@
+"""How sensors and schedules ask for runs: all through the one planner, at most one run for each job at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from pipelines.adapters.ledger import Ledger
+from pipelines.core.planning import plan
+from pipelines.environment import Environment, at_load
+
+RUNNING = dg.DefaultSensorStatus.RUNNING if at_load().automation else dg.DefaultSensorStatus.STOPPED
+SCHEDULED = dg.DefaultScheduleStatus.RUNNING if at_load().automation else dg.DefaultScheduleStatus.STOPPED
+
+_LIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A queue, the job that works on it, and where its items are bound for."""
+
+    queue: str
+    job: str
+    asset: dg.AssetKey
+    enabled: bool
+    destination: str = ""
+
+
+def due_run(
+    feed: Feed, ledger: Ledger, instance: dg.DagsterInstance, environment: Environment, now: datetime, trigger: str
+) -> dg.RunRequest | dg.SkipReason:
+    """The run that a feed needs now, or why it needs none."""
+    if not feed.enabled:
+        return dg.SkipReason("switched off by a setting; what is due is kept")
+    if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds)):
+        return dg.SkipReason("a run is under way and takes what is due")
+    circuit = ledger.circuit(f"{feed.queue} {feed.destination}")
+    if circuit.allowance(now) == 0:
+        return dg.SkipReason(f"the other side is out of order ({circuit.reason}); next probe {circuit.probe_at}")
+    due = [one for one in ledger.backlog(now) if one.queue == feed.queue and one.destination == feed.destination]
+    requests = plan(due)
+    if not requests:
+        following = ledger.next_due(feed.queue)
+        return dg.SkipReason("nothing is due" + (f"; the next at {following}" if following else ""))
+    (request,) = requests
+    return dg.RunRequest(
+        job_name=feed.job,
+        run_config={"ops": {"__".join(feed.asset.path): {"config": {"only_due": True}}}},
+        tags={
+            "dagster/asset_partition_range_start": request.first,
+            "dagster/asset_partition_range_end": request.last,
+            "domain": feed.asset.path[0],
+            "feed": feed.queue,
+            "trigger": trigger,
+        },
+    )
+
+
+def is_live(job: str, instance: dg.DagsterInstance, now: datetime, longest: timedelta) -> bool:
+    """Whether a run of the job is under way. One that is older than any run can be died without a word."""
+    filters = dg.RunsFilter(job_name=job, statuses=_LIVE, created_after=now - longest)
+    return bool(instance.get_run_records(filters, limit=1))
+
+
+def pending_checks(asset: dg.AssetKey, partitions: Collection[str]) -> list[dg.AssetCheckEvaluation]:
+    """Evaluations that say of these partitions, which may look done, that new work came in."""
+    return [
+        dg.AssetCheckEvaluation(asset_key=asset, check_name="nothing_pending", passed=False, partition=partition)
+        for partition in partitions
+    ]

@@ -1,0 +1,103 @@
+"""The platform without a daemon: the same sensors, the same plan, the same jobs, until nothing is due."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import dagster as dg
+
+from pipelines.adapters.ledger import Ledger, open_ledger
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.core.summary import summarise
+from pipelines.core.work import State
+from pipelines.definitions import build
+from pipelines.environment import Environment
+from pipelines.supervisor import prepare_dagster_home
+
+QUEUES = ("mobile/packages", "aae/packages")
+SETTLED, FAILED, REMAINS = 0, 1, 3
+_NAP = timedelta(seconds=0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One run that was made: its job, whether it succeeded, and how long it took, in seconds."""
+
+    job: str
+    success: bool
+    seconds: float
+
+
+def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator[Ran]:
+    """Tick every sensor and make the runs that it asks for, again and again, until none asks for any.
+
+    Args:
+        environment: where everything is.
+        wait: also wait for what becomes due within this time.
+    """
+    gives_up = utc_now() + wait
+    cursors: dict[str, str | None] = {}
+    defs = build(environment)
+    sensors = [defs.get_sensor_def(one.name) for one in defs.sensors or []]
+    with _instance(environment) as instance, closing(open_ledger(environment.ledger)) as ledger:
+        while True:
+            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, cursors)]
+            yield from ran
+            if ran:
+                continue
+            following = min((due for queue in QUEUES if (due := ledger.next_due(queue)) is not None), default=None)
+            if following is None or following > gives_up:
+                return
+            time.sleep(max(_NAP, following - utc_now()).total_seconds())
+
+
+def verdict(ledger: Ledger) -> tuple[list[list[str]], int]:
+    """How everything stands: a row for each queue, state and reason; and an exit status.
+
+    The status is 0 if all is settled, 1 if something is dead, 3 if work remains.
+    """
+    standings = {queue: ledger.standings(queue) for queue in QUEUES}
+    rows = [
+        [queue, str(one.state), one.reason or "", f"{one.items:,}", f"{one.size:,}"]
+        for queue, found in standings.items()
+        for one in found
+    ]
+    summaries = [summarise(found) for found in standings.values()]
+    if any(summary.items[State.DEAD] for summary in summaries):
+        return rows, FAILED
+    return rows, REMAINS if any(summary.waiting for summary in summaries) else SETTLED
+
+
+def recorded_partitions(environment: Environment, asset: str) -> int:
+    """How many partitions of an asset Dagster has recorded."""
+    with _instance(environment) as instance:
+        return len(instance.get_materialized_partitions(dg.AssetKey.from_user_string(asset)))
+
+
+@contextmanager
+def _instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(environment))) as instance:
+        yield instance
+
+
+def _tick(
+    sensor: dg.SensorDefinition, defs: dg.Definitions, instance: dg.DagsterInstance, cursors: dict[str, str | None]
+) -> Iterator[Ran]:
+    with dg.build_sensor_context(
+        instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=dict(defs.resources or {})
+    ) as context:
+        tick = sensor.evaluate_tick(context)
+    for event in tick.asset_events:
+        instance.report_runless_asset_event(event)
+    cursors[sensor.name] = tick.cursor
+    for request in tick.run_requests or []:
+        job = defs.resolve_job_def(request.job_name or sensor.job.name)
+        started = time.monotonic()
+        result = job.execute_in_process(
+            run_config=request.run_config, tags=dict(request.tags), instance=instance, raise_on_error=False
+        )
+        yield Ran(job.name, result.success, time.monotonic() - started)

@@ -1,0 +1,136 @@
+"""Everything on one machine: the sandbox, one code server, the UI and the daemon, started and stopped together."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from pipelines.environment import Environment, child_variables
+
+PROJECT = Path(__file__).parent.parent
+HOST = "127.0.0.1"
+_STARTED_WITHIN = 120.0
+_STOPPED_WITHIN = 15.0
+
+
+class Stopped(Exception):  # noqa: N818 (not an error: somebody asked for it)
+    """The platform was asked to stop."""
+
+
+def prepare_dagster_home(environment: Environment) -> Path:
+    """Dagster's home with the project's settings in it; a home of the user's own keeps its settings."""
+    home = environment.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    if home.is_relative_to(environment.home) or not (home / "dagster.yaml").exists():
+        shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
+    return home
+
+
+def supervise(environment: Environment, say: Callable[[str], None]) -> int:
+    """Run code server, UI and daemon until a signal comes or one of them ends; returns the exit status."""
+    for name, port in (("PORT", environment.port), ("CODE_PORT", environment.code_port)):
+        if _answers(port):
+            say(f"Port {port} on {HOST} is taken: name another one with PIPELINES_{name}")
+            return 1
+    variables = child_variables(
+        DAGSTER_HOME=str(prepare_dagster_home(environment)),
+        PIPELINES_HOME=str(environment.home),
+        PIPELINES_CODE_PORT=str(environment.code_port),
+    )
+    workspace = ["-w", str(PROJECT / "workspace.yaml")]
+    code = ["-m", "dagster", "code-server", "start", "-h", HOST, "-p", str(environment.code_port)]
+    try:
+        with _stopping_on_signals(), _children(variables, environment.home / "logs") as start:
+            say("Starting the code server")
+            server = start("code-server", [*code, "-m", "pipelines.definitions"])
+            _wait_until_it_answers(environment.code_port, server)
+            say("Starting the UI and the daemon")
+            ui = start("ui", ["-m", "dagster_webserver", "-h", HOST, "-p", str(environment.port), *workspace])
+            daemon = start("daemon", ["-m", "dagster._daemon", "run", *workspace])
+            _wait_until_it_answers(environment.port, ui)
+            say(f"Ready: http://{HOST}:{environment.port}  (logs in {environment.home / 'logs'}; Ctrl-C stops it)")
+            return _wait_for_an_end({"code server": server, "UI": ui, "daemon": daemon}, say)
+    except Stopped:
+        say("Stopped")
+        return 0
+
+
+Start = Callable[[str, Sequence[str]], "subprocess.Popen[bytes]"]
+
+
+@contextmanager
+def _children(variables: dict[str, str], logs: Path) -> Iterator[Start]:
+    """Start Python processes that all end with the block, the last one first."""
+    logs.mkdir(parents=True, exist_ok=True)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        with (logs / f"{name}.log").open("ab") as log:
+            child = subprocess.Popen(  # noqa: S603 (our own interpreter, arguments from above)
+                [sys.executable, *arguments],
+                cwd=PROJECT,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        started.append(child)
+        return child
+
+    try:
+        yield start
+    finally:
+        for child in reversed(started):
+            child.send_signal(signal.SIGINT)
+        ends_at = time.monotonic() + _STOPPED_WITHIN
+        for child in reversed(started):
+            try:
+                child.wait(max(0.1, ends_at - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+@contextmanager
+def _stopping_on_signals() -> Iterator[None]:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise Stopped
+
+    before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def _wait_until_it_answers(port: int, child: subprocess.Popen[bytes]) -> None:
+    ends_at = time.monotonic() + _STARTED_WITHIN
+    while not _answers(port):
+        if child.poll() is not None or time.monotonic() > ends_at:
+            raise RuntimeError(f"nothing answers on port {port}: see the logs")
+        time.sleep(0.2)
+
+
+def _wait_for_an_end(children: dict[str, subprocess.Popen[bytes]], say: Callable[[str], None]) -> int:
+    while True:
+        for name, child in children.items():
+            if child.poll() is not None:
+                say(f"The {name} ended with status {child.returncode}: see the logs")
+                return 1
+        time.sleep(1)
