@@ -7,6 +7,7 @@ partitions asked for, each recorded as it finishes.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ from pipelines.environment import at_load
 
 OWNERS = ["team:data-platform"]
 
+# Each run would print them; what they warn of is held by tests against the locked version of Dagster.
+warnings.filterwarnings("ignore", "Parameter `backfill_policy`")
+warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec")
+
 hours = dg.HourlyPartitionsDefinition(f"{at_load().start:%Y-%m-%d}-00:00", end_offset=1)
 """Hours of arrival in UTC, the present one included."""
 
@@ -28,8 +33,8 @@ class Scope(dg.Config):
 
     only_due: bool = Field(
         default=False,
-        description="Take only what the ledger says is due, as the sensors ask for. Off, outputs that are settled "
-        "already are verified too, and made again where they are not intact.",
+        description="Take only what is due, as the sensors ask for, and record only the partitions that it touched. "
+        "Off, what is settled already is looked at too, and every partition asked for is recorded.",
     )
 
 
@@ -58,6 +63,8 @@ def record(context: dg.AssetExecutionContext, partition: str, report: Report) ->
             context.asset_key, partition=partition, metadata=report.metadata, tags=versions | inputs
         )
     )
+    if is_waited_for(context):
+        return  # the checks then have a step of their own
     for name, passed, metadata in report.checks:
         context.log_event(
             dg.AssetCheckEvaluation(
@@ -72,13 +79,17 @@ def result(context: dg.AssetExecutionContext, reports: Mapping[str, Report]) -> 
     One partition is recorded by Dagster itself. Several were recorded as they finished; they are yielded again only
     if another asset of this run waits for them.
     """
-    selected = context.run.asset_selection or frozenset()
-    if len(reports) > 1 and len(selected) <= 1:
+    if len(reports) > 1 and not is_waited_for(context):
         return
     for partition, report in reports.items():
         context.add_asset_metadata(dict(report.metadata), partition_key=partition)
     version = dg.DataVersion(next(iter(reports.values())).data_version) if len(reports) == 1 else None
     yield dg.MaterializeResult(data_version=version)
+
+
+def is_waited_for(context: dg.AssetExecutionContext) -> bool:
+    """Whether the run has other assets, which would be skipped if this one yielded nothing."""
+    return len(context.run.asset_selection or ()) > 1
 
 
 def code_version(context: dg.AssetExecutionContext) -> str:

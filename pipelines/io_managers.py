@@ -7,15 +7,16 @@ themselves, into the same folders, so both are read alike: as a table, a data fr
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from pipelines.adapters.objects import Objects
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 _FOLDERS = (
     (re.compile(r"(\d{4}-\d{2}-\d{2})-(\d{2}):\d{2}"), "date={}/hour={}"),
@@ -63,19 +64,22 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         wanted = context.dagster_type.typing_type
         framed = getattr(wanted, "__module__", "").partition(".")[0] == "pandas"
         data = self.dataset([folder(context.asset_key, key) for key in keys])
-        if wanted is ds.Dataset:
+        if isinstance(wanted, type) and isinstance(data, wanted):
             return data
         table = data.to_table()
         return table.to_pandas() if framed else table
 
-    def dataset(self, folders: Iterable[str]) -> ds.Dataset:
+    def dataset(self, folders: Iterable[str]) -> "ds.Dataset":
         """All parquet files in these folders of the lake, read when it is scanned."""
+        import pyarrow.dataset as ds  # noqa: PLC0415 (it imports pandas, which most runs have no use for)
+        from pyarrow.fs import FileSystem  # noqa: PLC0415 (as above)
+
         keys = [info.key for one in folders for info in self.lake.list(one) if info.key.endswith(".parquet")]
         if not keys:
             raise FileNotFoundError(f"{self.lake.url}: no parquet file in the folders asked for")
         if self.lake.url.startswith("memory:"):
             return ds.dataset([pq.read_table(pa.BufferReader(self.lake.get(key))) for key in keys])
-        filesystem, root = pafs.FileSystem.from_uri(self.lake.url)
+        filesystem, root = FileSystem.from_uri(self.lake.url)
         return ds.dataset([f"{root.rstrip('/')}/{key}" for key in keys], filesystem=filesystem, format="parquet")
 
 

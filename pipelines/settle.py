@@ -35,6 +35,8 @@ class Ran:
 def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator[Ran]:
     """Tick every sensor and make the runs that it asks for, again and again, until none asks for any.
 
+    A job whose run failed is not run again before the next wait: it would be asked for as long as its work is due.
+
     Args:
         environment: where everything is.
         wait: also wait for what becomes due within this time.
@@ -42,13 +44,15 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     gives_up = utc_now() + wait
     cursors: dict[str, str | None] = {}
     defs = build(environment)
-    sensors = [defs.get_sensor_def(one.name) for one in defs.sensors or []]
+    sensors = list(defs.sensors or [])
     with _instance(environment) as instance, closing(open_ledger(environment.ledger)) as ledger:
+        failed: set[str] = set()
         while True:
-            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, cursors)]
+            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, cursors, failed)]
             yield from ran
             if ran:
                 continue
+            failed.clear()
             following = min((due for queue in QUEUES if (due := ledger.next_due(queue)) is not None), default=None)
             if following is None or following > gives_up:
                 return
@@ -85,7 +89,11 @@ def _instance(environment: Environment) -> Iterator[dg.DagsterInstance]:
 
 
 def _tick(
-    sensor: dg.SensorDefinition, defs: dg.Definitions, instance: dg.DagsterInstance, cursors: dict[str, str | None]
+    sensor: dg.SensorDefinition,
+    defs: dg.Definitions,
+    instance: dg.DagsterInstance,
+    cursors: dict[str, str | None],
+    failed: set[str],
 ) -> Iterator[Ran]:
     with dg.build_sensor_context(
         instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=dict(defs.resources or {})
@@ -96,8 +104,12 @@ def _tick(
     cursors[sensor.name] = tick.cursor
     for request in tick.run_requests or []:
         job = defs.resolve_job_def(request.job_name or sensor.job.name)
+        if job.name in failed:
+            continue
         started = time.monotonic()
         result = job.execute_in_process(
             run_config=request.run_config, tags=dict(request.tags), instance=instance, raise_on_error=False
         )
+        if not result.success:
+            failed.add(job.name)
         yield Ran(job.name, result.success, time.monotonic() - started)

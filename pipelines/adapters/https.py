@@ -13,7 +13,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -24,39 +23,14 @@ from pydantic import SecretStr
 from yarl import URL
 
 from pipelines.adapters.certificates import CredentialError, build_context
+from pipelines.core.delivery import Answer, Failure
 
-__all__ = ["Answer", "CredentialError", "Credentials", "Failure", "Https", "open_https", "read_retry_after"]
+__all__ = ["CredentialError", "Credentials", "Https", "open_https", "read_retry_after"]
 
 _NO_QUERY: Mapping[str, str] = MappingProxyType({})
 _BODY_BYTES = 4096  # of an answer: read so that its connection can serve again, then dropped
-# Alerts by which the other side refuses our certificate: it sends them before it looks at any request.
+# Alerts by which the other side refuses our certificate, and with it the request.
 _REFUSAL = re.compile(r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED|DECRYPT_ERROR)$")
-
-
-class Failure(StrEnum):
-    """Why there is no answer. It concerns the wire, never the object."""
-
-    TIMEOUT = "timeout"
-    CONNECTION = "connection"
-    TLS = "tls"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of one request: either `status` or `failure` is set.
-
-    Attributes:
-        status: The HTTP status; redirects are answers too.
-        failure: What kept the answer away.
-        retry_after: Seconds to wait before the next request, if the other side asked for it.
-        maybe_received: False only if the other side certainly did not take the object in, since nothing was sent or
-            our certificate was refused.
-    """
-
-    status: int | None = None
-    failure: Failure | None = None
-    retry_after: float | None = None
-    maybe_received: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +64,12 @@ class Https(Protocol):
 
         Raises:
             ValueError: If `name` is not one path segment. Whatever goes wrong on the wire is an `Answer`.
+        """
+
+    async def head(self) -> Answer:
+        """Asks for the endpoint itself and stores nothing: are wire, certificate and key right?
+
+        Any status but 401 and 403 says so: an endpoint that takes objects by PUT need not answer to anything else.
         """
 
 
@@ -168,18 +148,20 @@ class _Endpoint:
         address = f"{self.destination}/{quote(name, safe='')}"
         if query:
             address += f"?{urlencode(query, quote_via=quote)}"
+        # A file and not bytes: aiohttp warns of large bytes, since it writes them in one go.
+        return await self._ask("PUT", address, data=io.BytesIO(body), headers={"Content-Type": content_type})
+
+    async def head(self) -> Answer:
+        return await self._ask("HEAD", self.destination)
+
+    async def _ask(self, method: str, address: str, **parts: Any) -> Answer:
         attempt = _Attempt()
         _attempts.set(attempt)
         answer: Answer | None = None
         try:
             async with (
                 self._slots,
-                self._session.put(
-                    URL(address, encoded=True),
-                    data=io.BytesIO(body),  # aiohttp warns of large bytes, since it writes them in one go
-                    headers={"Content-Type": content_type},
-                    allow_redirects=False,
-                ) as response,
+                self._session.request(method, URL(address, encoded=True), allow_redirects=False, **parts) as response,
             ):
                 answer = _read_answer(response)
                 await response.content.readexactly(_BODY_BYTES)
@@ -212,7 +194,7 @@ def _is_loopback(host: str) -> bool:
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keeps aiohttp from sending a PUT again by itself when the connection is lost.
+    """Keeps aiohttp from sending a request again by itself when the connection is lost.
 
     It does so, with a pooled or a new connection alike, on these two exceptions and only on them; their parent passes.
     """

@@ -4,54 +4,74 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from pipelines.core.circuit import Circuit
 from pipelines.core.retry import RetryPolicy, Verdict, judge
 from pipelines.core.work import Item, Outcome, Reason, State
 
+_GATEWAY = frozenset({502, 504})
+"""Answers of one that stands between and does not know what became of the request behind it."""
+
+
+class Failure(StrEnum):
+    """Why there is no answer. It concerns the wire, never the object."""
+
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    TLS = "tls"
+
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one attempt brought: an HTTP ``status``, or a ``failure`` of the wire where no answer came.
+class Answer:
+    """What became of one request: either ``status`` or ``failure`` is set.
 
-    ``retry_after`` is the wait in seconds that the other side asked for; ``maybe_received`` is false only if certainly
-    nothing reached it.
+    Attributes:
+        status: The HTTP status; redirects are answers too.
+        failure: What kept the answer away.
+        retry_after: Seconds to wait before the next request, if the other side asked for it.
+        maybe_received: False only if the other side certainly did not take the object in, since nothing was sent or
+            our certificate was refused.
     """
 
-    status: int | None
-    failure: str | None
-    retry_after: float | None
-    maybe_received: bool
+    status: int | None = None
+    failure: Failure | None = None
+    retry_after: float | None = None
+    maybe_received: bool = True
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the object may be there, though nobody says that it is."""
+        return self.maybe_received and (self.status is None or self.status in _GATEWAY)
 
 
 def conclude(
-    item: Item, attempt: Attempt, circuit: Circuit, policy: RetryPolicy, now: datetime, chance: float
+    item: Item, answer: Answer, circuit: Circuit, policy: RetryPolicy, now: datetime, chance: float
 ) -> tuple[Outcome, Circuit]:
     """The object's outcome and the circuit after it; ``chance`` from 0 to 1 spreads the pauses.
 
     While the circuit is open no object loses an attempt: it is put back and stays pending.
     """
-    judgement = judge(attempt.status, attempt.failure, maybe_there=item.uncertain)
-    after = circuit.after(judgement, now, policy, attempt.retry_after)
-    uncertain = item.uncertain or (attempt.status is None and attempt.maybe_received)
+    judgement = judge(answer.status, answer.failure, maybe_there=item.uncertain)
+    after = circuit.after(judgement, now, policy, answer.retry_after)
+    attempts = item.attempts + 1
+    state, reason, counted, due = State.PENDING, judgement.reason, True, None
     if judgement.verdict is Verdict.DONE:
-        return Outcome(item.id, item.fence, State.SETTLED, status=attempt.status), after
-    if judgement.verdict is Verdict.OBJECT:
-        return Outcome(item.id, item.fence, State.DEAD, status=attempt.status, reason=judgement.reason), after
-    if after.is_open:
+        state = State.SETTLED
+    elif judgement.verdict is Verdict.OBJECT:
+        state = State.DEAD
+    elif after.is_open:
         # Due when the next probe is: the others, due before it, then go first and each gets its turn as the probe.
-        state, due, counted = State.PENDING, after.probe_at, False
-    elif policy.exhausted(item.attempts + 1):
-        state, due, counted = State.DEAD, None, True
+        counted, due = False, after.probe_at
+    elif policy.exhausted(attempts):
+        state, reason = State.DEAD, Reason.TOO_MANY_ATTEMPTS
     else:
-        state, due, counted = State.PENDING, now + policy.pause(item.attempts + 1, chance, attempt.retry_after), True
-    reason = Reason.TOO_MANY_ATTEMPTS if state is State.DEAD else judgement.reason
-    outcome = Outcome(
-        item.id, item.fence, state, counted, due_at=due, uncertain=uncertain, status=attempt.status, reason=reason
-    )
+        due = now + policy.pause(attempts, chance, answer.retry_after)
+    uncertain = item.uncertain or answer.is_unknown
+    outcome = Outcome(item.id, item.fence, state, counted, due, uncertain, answer.status, reason)
     return outcome, after
 
 
-def put_back(item: Item, reason: Reason | None = None) -> Outcome:
+def put_back(item: Item) -> Outcome:
     """The outcome of an item that was claimed and not tried: pending as before, with no attempt lost."""
-    return Outcome(item.id, item.fence, State.PENDING, attempted=False, uncertain=item.uncertain, reason=reason)
+    return Outcome(item.id, item.fence, State.PENDING, attempted=False, uncertain=item.uncertain)

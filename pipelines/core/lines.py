@@ -58,8 +58,12 @@ def split_lines(chunks: Iterable[bytes], limit: int = LINE_LIMIT) -> Iterator[Li
     for chunk in _drop_mark(chunks):
         *ends, start = chunk.split(b"\n")
         for end in ends:
-            open_line.add(end)
-            if line := open_line.close(number):
+            if open_line or len(end) > limit:
+                open_line.add(end)
+                line = open_line.close(number)
+            else:  # most lines stand whole in their chunk
+                line = _make_line(number, end.removesuffix(b"\r"))
+            if line:
                 yield line
             number += 1
         open_line.add(start)
@@ -132,6 +136,9 @@ class _OpenLine:
         self._length = 0
         self._last = b""
 
+    def __bool__(self) -> bool:
+        return self._length > 0
+
     def add(self, data: bytes) -> None:
         if data:
             if self._length < self._limit:
@@ -145,5 +152,8 @@ class _OpenLine:
         self._kept, self._length, self._last = [], 0, b""
         if length > self._limit:
             return LongLine(number, length, kept[:HEAD_LENGTH])
-        data = kept[:length]
-        return None if not data or data.isspace() else Line(number, data)
+        return _make_line(number, kept[:length])
+
+
+def _make_line(number: int, data: bytes) -> Line | None:
+    return None if not data or data.isspace() else Line(number, data)

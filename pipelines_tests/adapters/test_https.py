@@ -25,7 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from pipelines.adapters.https import Answer, CredentialError, Credentials, Failure, Https, open_https, read_retry_after
+from pipelines.adapters.https import CredentialError, Credentials, Https, open_https, read_retry_after
+from pipelines.core.delivery import Answer, Failure
 from pipelines.sandbox.aae import Aae, Behaviour, Cut, running
 from pipelines.sandbox.certificates import Certificates, make_certificates
 
@@ -539,3 +540,39 @@ def test_secrets_show_nowhere(
     assert all(failure in text for failure in ("Failure.TIMEOUT", "Failure.CONNECTION", "Failure.TLS"))
     assert "canary" not in text
     assert "PRIVATE KEY" not in text
+
+
+# Asking for the endpoint itself
+
+
+def ask(url: str, credentials: Credentials) -> Answer:
+    async def send() -> Answer:
+        async with open_https(url, credentials) as https:
+            return await https.head()
+
+    return asyncio.run(send())
+
+
+def test_the_endpoint_is_asked_with_the_key_and_for_nothing_more() -> None:
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\n\r\n")
+
+    assert run_plain(answer, lambda https: https.head()) == Answer(status=401)
+    (head,) = heads
+    assert head.startswith("HEAD /c19appdata HTTP/1.1\r\n")
+    assert f"Ocp-Apim-Subscription-Key: {KEY}\r\n" in head
+
+
+def test_asking_for_the_endpoint_stores_nothing(aae: Aae, credentials: Credentials) -> None:
+    before = len(aae.received())
+    answer = ask(aae.url, credentials)
+    assert answer.failure is None
+    assert answer.status is not None
+    assert len(aae.received()) == before
+
+
+def test_asking_shows_that_the_certificate_is_not_accepted(aae: Aae, credentials: Credentials) -> None:
+    assert ask(aae.url, replace(credentials, certificate=None)).failure is Failure.TLS

@@ -59,8 +59,10 @@ class Leases:
     def holds(self, item: Item, seconds: float) -> bool:
         """Whether the item is surely still ours for that long."""
         with self._lock:
-            held = self._held.get(item.id)
-        return held is not None and time.monotonic() + seconds < held[1] + self._lease.total_seconds()
+            held, since = self._held.get(item.id, (None, 0.0))
+        if held is None or held.fence != item.fence:  # lost in between and claimed once more: no longer this claim's
+            return False
+        return time.monotonic() + seconds < since + self._lease.total_seconds()
 
     def _keep(self) -> None:
         while not self._stop.wait(self._lease.total_seconds() / 3):
@@ -80,8 +82,9 @@ class Leases:
         alive = self._ledger.renew(items, self._now(), self._lease)
         with self._lock:
             for item in items:
-                if item.id not in self._held:
-                    continue
+                held = self._held.get(item.id)
+                if held is None or held[0].fence != item.fence:
+                    continue  # dropped while it was asked for, and perhaps claimed once more
                 if item.id in alive:
                     self._held[item.id] = (item, asked_at)
                 else:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pipelines.adapters.ledger.rows import IDENTITY, NAME, Row, chunks, new_row
+from pipelines.adapters.ledger.rows import IDENTITY, Row, chunks, new_row, same_name
 from pipelines.adapters.ledger.schema import work
 from pipelines.core.work import NewItem, Reason, State
 
 UNDONE = frozenset({State.PENDING, State.DEAD, State.ASIDE})
 """States that a newer version ends: the bytes that they wait for are no longer there."""
 
-_Identity = tuple[str, ...]
+_Identity = tuple[str, str, str, str]
 _Insert = sqlite.Insert | postgresql.Insert
 _INSERTS: Mapping[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -43,21 +45,30 @@ def _record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) 
     columns = [work.c[name] for name in IDENTITY]
     statement = insert(connection, work).on_conflict_do_nothing(index_elements=columns).returning(work.c.id, *columns)
     inserted = connection.execute(statement, [new_row(item, now) for item in items]).all()
-    newest: dict[_Identity, int] = {tuple(row[1:]): row.id for row in inserted}
-    changed = [wanted[identity] for identity in newest]
-    known = sa.tuple_(*columns).in_([identity for identity in wanted if identity not in newest])
-    for row in connection.execute(sa.select(work).where(known)).all():
-        item = wanted[tuple(row._mapping[name] for name in IDENTITY)]  # noqa: SLF001 (SQLAlchemy's documented accessor)
+    absent = {(row.queue, row.destination, row.name, row.version) for row in inserted}
+    newest = [row.id for row in inserted]
+    changed = [wanted[identity] for identity in absent]
+    for row in _versions(connection, [identity for identity in wanted if identity not in absent]):
+        item = wanted.get((row.queue, row.destination, row.name, row.version))
+        if item is None:
+            continue
         values = _seen_again(row, item, now)
         if values:
             connection.execute(sa.update(work).where(work.c.id == row.id).values(**values))
         if "state" in values:
             changed.append(item)
         if "newest" in values:
-            newest[_identity(item)] = row.id
-    if newest:
-        _make_way(connection, newest, now)
+            newest.append(row.id)
+    _make_way(connection, newest, now)
     return changed
+
+
+def _versions(connection: sa.Connection, identities: Sequence[_Identity]) -> Iterator[sa.Row[Any]]:
+    """All versions of these names. Asked for as whole identities, SQLite would read all of the table."""
+    for (queue, destination), group in groupby(sorted(identities), itemgetter(0, 1)):
+        names = [name for _, _, name, _ in group]
+        query = sa.select(work).where(work.c.queue == queue, work.c.destination == destination, work.c.name.in_(names))
+        yield from connection.execute(query.with_for_update()).all()
 
 
 def _seen_again(row: sa.Row[Any], item: NewItem, now: datetime) -> Row:
@@ -87,14 +98,16 @@ def _comes_back(row: sa.Row[Any], item: NewItem) -> bool:
     return row.state in (State.ASIDE, State.SUPERSEDED)  # the future has come, or an older version was put back
 
 
-def _make_way(connection: sa.Connection, newest: dict[_Identity, int], now: datetime) -> None:
-    """Of each name no other version is the newest any more, and none of them will be done."""
-    names = sa.tuple_(*(work.c[name] for name in NAME)).in_([identity[:-1] for identity in newest])
-    others = sa.and_(names, work.c.newest, work.c.id.not_in(newest.values()))
-    undone = work.c.state.in_(UNDONE)
-    state = sa.case((undone, sa.literal(State.SUPERSEDED, work.c.state.type)), else_=work.c.state)
-    changed_at = sa.case((undone, sa.literal(now, work.c.changed_at.type)), else_=work.c.changed_at)
-    connection.execute(sa.update(work).where(others).values(newest=False, state=state, changed_at=changed_at))
+def _make_way(connection: sa.Connection, newest: Sequence[int], now: datetime) -> None:
+    """Of the names of these no other version is the newest any more, and none of them will be done."""
+    one = work.alias("one")
+    others = (
+        sa.select(work.c.id, work.c.state).join(one, same_name(one, work)).where(one.c.id.in_(newest), work.c.newest)
+    )
+    rows = connection.execute(others.with_for_update(of=work)).all()
+    undone = [row.id for row in rows if row.state in UNDONE]
+    connection.execute(sa.update(work).where(work.c.id.in_([row.id for row in rows])).values(newest=False))
+    connection.execute(sa.update(work).where(work.c.id.in_(undone)).values(state=State.SUPERSEDED, changed_at=now))
 
 
 def _identity(item: NewItem) -> _Identity:

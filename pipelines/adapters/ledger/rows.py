@@ -30,6 +30,11 @@ def same_name(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool
     return sa.and_(*(one.c[column] == other.c[column] for column in NAME), one.c.id != other.c.id)
 
 
+def unindexed(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """The column in a form that no index serves: left to itself SQLite chooses indexes that hold all that is done."""
+    return column + ""
+
+
 def chunks(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:
     """Parts that one statement can name: well under every database's limit of parameters."""
     for start in range(0, len(values), size):

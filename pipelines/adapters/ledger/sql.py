@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pipelines.adapters.ledger import Span, TakenIn
 from pipelines.adapters.ledger.connection import sqlite_engine
 from pipelines.adapters.ledger.recording import UNDONE, insert, record
-from pipelines.adapters.ledger.rows import ITEM, Row, chunks, read_item, same_name, settled_row
+from pipelines.adapters.ledger.rows import ITEM, Row, chunks, read_item, same_name, settled_row, unindexed
 from pipelines.adapters.ledger.schema import circuits, is_claimed, is_open, marks, work
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
@@ -76,8 +76,7 @@ class SqlLedger:
     ) -> list[Item]:
         """Take due items under a lease; see the protocol."""
         mine = sa.and_(work.c.queue == queue, work.c.destination == destination, _due(now))
-        # Not the bare partition: SQLite would choose the index over partitions, which holds all that is done.
-        due = sa.select(work.c.id).where(mine, ~_in_hand(), *_within(span, work.c.partition + ""))
+        due = sa.select(work.c.id).where(mine, ~_in_hand(), *_within(span, unindexed(work.c.partition)))
         due = due.order_by(work.c.due_at, work.c.id).limit(limit).with_for_update(skip_locked=True)
         lost = work.c.state == State.CLAIMED
         # An older version whose lease ran out: its run ended without a word, and its work will not be done again.
@@ -146,7 +145,7 @@ class SqlLedger:
         newer = work.alias("newer")
         older = sa.select(work.c.id).join(newer, same_name(newer, work))
         older = older.where(newer.c.id.in_(made), work.c.state == State.SETTLED)
-        ids = connection.execute(older).scalars().all()
+        ids = connection.execute(older.with_for_update(of=work)).scalars().all()
         _withdraw(connection, ids, now)
         connection.execute(sa.update(work).where(work.c.id.in_(ids)).values(state=State.SUPERSEDED, changed_at=now))
 
@@ -155,7 +154,7 @@ class SqlLedger:
         with self._engine.begin() as connection:
             for chunk in chunks(ids):
                 settled = sa.select(work.c.id).where(work.c.id.in_(chunk), work.c.newest, work.c.state == State.SETTLED)
-                self._reopen(connection, connection.execute(settled).scalars().all(), now, reason)
+                self._reopen(connection, connection.execute(settled.with_for_update()).scalars().all(), now, reason)
 
     def released(self, parent: int) -> list[Item]:
         """What was released from an item."""
@@ -171,7 +170,7 @@ class SqlLedger:
         )
         outdated = sa.and_(
             work.c.id.in_(waiting),
-            work.c.queue == queue,
+            unindexed(work.c.queue) == queue,
             work.c.newest,
             work.c.state == State.SETTLED,
             work.c.made_with != made_with,
@@ -180,7 +179,8 @@ class SqlLedger:
         sent = sa.or_(release.c.state.in_([State.SETTLED, State.CLAIMED]), release.c.uncertain, release.c.attempts > 0)
         may_have_left = sa.exists().where(release.c.parent == work.c.id, sent)
         with self._engine.begin() as connection:
-            ids = connection.execute(sa.select(work.c.id).where(outdated, ~may_have_left)).scalars().all()
+            query = sa.select(work.c.id).where(outdated, ~may_have_left).with_for_update()
+            ids = connection.execute(query).scalars().all()
             self._reopen(connection, ids, now, None)
         return len(ids)
 

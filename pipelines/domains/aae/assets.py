@@ -72,7 +72,7 @@ def packages(
     )
 
     def deliver(span: Span) -> Delivered:
-        return Delivery(ledger, lake, aae_packages, QUEUE, terms, owner=context.run_id).run(span)
+        return Delivery(ledger, lake, aae_packages, QUEUE, terms, owner=context.run.run_id).run(span)
 
     def report(partition: str) -> Report:
         standing = summarise(ledger.standings(QUEUE, Span(partition, partition)))

@@ -33,6 +33,7 @@ def judge_hour(standing: Summary) -> Iterator[Evaluation]:
 
 
 @dg.multi_asset_check(
+    name="aae_packages_checks",
     specs=[
         dg.AssetCheckSpec(name, asset=PACKAGES, description=text, partitions_def=hours) for name, text in CHECKS.items()
     ],

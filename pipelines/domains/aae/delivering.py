@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pipelines.adapters.endpoints import Endpoint
@@ -17,7 +17,7 @@ from pipelines.adapters.https import Https
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import Leases, utc_now
 from pipelines.adapters.objects import ObjectMissing, Objects, ObjectsUnavailable
-from pipelines.core.delivery import Attempt, conclude, put_back
+from pipelines.core.delivery import conclude, put_back
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, Reason, State
 
@@ -35,6 +35,10 @@ class Terms:
     send_seconds: float
     run_seconds: float
     policy: RetryPolicy
+
+    def __post_init__(self) -> None:
+        if self.lease.total_seconds() * 2 / 3 < self.send_seconds:  # it is renewed every third
+            raise ValueError("a lease must be at least one and a half times as long as one request may take")
 
 
 @dataclass(slots=True)
@@ -66,8 +70,10 @@ class Delivery:
         self._circuit_name = f"{queue} {endpoint.destination}"
         self._circuit = ledger.circuit(self._circuit_name)
         self._recorded_circuit = self._circuit
+        self._slots = asyncio.Semaphore(terms.connections)
         self._flying: set[asyncio.Task[None]] = set()
-        self._errors: list[BaseException] = []
+        self._errors: list[Exception] = []
+        self._stopping = False
         self._ending = asyncio.Event()
         self._finished: list[tuple[Item, Outcome]] = []
         self.done = Delivered()
@@ -85,12 +91,14 @@ class Delivery:
                 try:
                     while time.monotonic() < ends_at and not recorder.done() and await self._fill(https, leases, span):
                         await asyncio.wait({*self._flying, recorder}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    self._stopping = True
                     if self._flying:
                         await asyncio.wait(self._flying)
-                finally:
                     self._ending.set()
                     await recorder
-            self._raise_failed()
+        if self._errors:
+            raise self._errors[0]  # it stopped nothing else, but it never passes for success
 
     async def _fill(self, https: Https, leases: Leases, span: Span | None) -> bool:
         """Claim more when the hands are half empty; returns whether anything is on its way."""
@@ -112,21 +120,15 @@ class Delivery:
             for item in items:
                 task = asyncio.create_task(self._deliver(item, https, leases))
                 self._flying.add(task)
-                task.add_done_callback(self._landed)
+                task.add_done_callback(self._flying.discard)
         return bool(self._flying)
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
-        self._flying.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._errors.append(error)
-
-    def _raise_failed(self) -> None:
-        """An error of our own stops nothing else, but it never passes for success."""
-        if self._errors:
-            raise self._errors[0]
-
     async def _deliver(self, item: Item, https: Https, leases: Leases) -> None:
-        outcome = await self._attempt(item, https, leases)
+        try:
+            outcome = await self._attempt(item, https, leases)
+        except Exception as error:
+            self._errors.append(error)
+            outcome = replace(self._withheld(item, Reason.INTERNAL), uncertain=True)  # it may have left before
         self._finished.append((item, outcome))
 
     async def _attempt(self, item: Item, https: Https, leases: Leases) -> Outcome:
@@ -138,21 +140,24 @@ class Delivery:
             return self._withheld(item, Reason.UNREADABLE)
         if hashlib.sha256(body).hexdigest() != item.version:
             return self._withheld(item, Reason.ALTERED)
-        if self._circuit.is_open and self._circuit.allowance(self._now()) == 0:
-            return put_back(item)
-        if not leases.holds(item, self._terms.send_seconds):
-            return put_back(item)
-        answer = await https.put(item.detail["name"], body, content_type=item.detail["content_type"], query=self._query)
-        attempt = Attempt(answer.status, answer.failure, answer.retry_after, answer.maybe_received)
+        name, content_type = item.detail["name"], item.detail["content_type"]
+        async with self._slots:  # judged at the last moment: a wait for the slot may be long
+            if not self._may_send(item, leases):
+                return put_back(item)
+            answer = await https.put(name, body, content_type=content_type, query=self._query)
         outcome, self._circuit = conclude(
             item,
-            attempt,
+            answer,
             self._circuit,
             self._terms.policy,
             self._now(),
             random.random(),  # noqa: S311 (spreads pauses, guards nothing)
         )
         return outcome
+
+    def _may_send(self, item: Item, leases: Leases) -> bool:
+        in_order = self._circuit.allowance(self._now()) != 0
+        return in_order and not self._stopping and leases.holds(item, self._terms.send_seconds)
 
     def _withheld(self, item: Item, reason: Reason) -> Outcome:
         """Nothing leaves: the bytes that were released can't be had. It counts as an attempt, but not of the system."""
@@ -181,6 +186,6 @@ class Delivery:
         leases.drop(item.id for item, _ in finished)
         for item, outcome in finished:
             if item.id in counted:
-                self.done.outcomes[outcome.state] += 1
+                self.done.outcomes[outcome.state.value] += 1
                 self.done.partitions.add(item.partition)
                 self.done.bytes += item.size if outcome.state is State.SETTLED else 0

@@ -34,10 +34,14 @@ def version(lake: Objects, sha256: str) -> PrivacyMapping:
     """An accepted version.
 
     Raises:
-        ObjectMissing: that version was never accepted here.
+        LookupError: that version was never accepted here, or is lost.
         ValueError: the stored file is not what was accepted.
     """
-    mapping = PrivacyMapping.parse(lake.get(_key(sha256)))
+    try:
+        raw = lake.get(_key(sha256))
+    except ObjectMissing:
+        raise LookupError("an accepted version of the privacy mapping is lost") from None
+    mapping = PrivacyMapping.parse(raw)
     if mapping.sha256 != sha256:
         raise ValueError("a stored version of the privacy mapping is not what was accepted")
     return mapping

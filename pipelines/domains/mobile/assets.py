@@ -56,7 +56,7 @@ landed_packages = dg.AssetSpec(
 )
 def privacy_mapping(
     environment: dg.ResourceParam[Environment], lake: dg.ResourceParam[Objects]
-) -> Iterator[dg.Output[pa.Table] | dg.AssetCheckResult]:
+) -> Iterator[dg.MaterializeResult[pa.Table] | dg.AssetCheckResult]:
     """The districts and authorities that may be published, as last accepted.
 
     A new version of the file is checked first. One that fails a check is not accepted: the version before it stays in
@@ -68,7 +68,8 @@ def privacy_mapping(
     findings = check_mapping(mapping, parse_population(populations.raw) if populations else None)
     for name in MAPPING_CHECKS:
         found = findings.get(name, [])
-        shown: dict[str, Any] = {"findings": len(found), "first": [f"{one.detail} {list(one.lines)[:20]}" for one in found[:20]]}
+        first = [f"{one.detail} {list(one.lines)[:20]}" for one in found[:20]]
+        shown: dict[str, Any] = {"findings": len(found), "first": first}
         yield dg.AssetCheckResult(passed=not found, check_name=name, asset_key=MAPPING, metadata=shown)
     if any(findings.values()):
         raise dg.Failure("this version of the privacy mapping was not accepted; the one before it stays in force")
@@ -81,7 +82,9 @@ def privacy_mapping(
         "dagster/row_count": mapping.rows,
         "changes": dg.MetadataValue.md(diff(before, mapping).to_markdown() if before else "the first version"),
     }
-    yield dg.Output(mapping.to_table(), metadata=metadata, data_version=dg.DataVersion(mapping.sha256))
+    yield dg.MaterializeResult(
+        value=mapping.to_table(), metadata=metadata, data_version=dg.DataVersion(mapping.sha256)
+    )
 
 
 @dg.asset(
@@ -123,11 +126,11 @@ def packages(
         destination=environment.aae_url("packages"),
         record_bytes=environment.mobile_record_bytes,
         policy=RetryPolicy(attempts=environment.mobile_attempts),
-        cause=context.run_id,
+        cause=context.run.run_id,
         now=utc_now,
         still_held=lambda _: False,
     )
-    terms = {"owner": context.run_id, "lease": timedelta(seconds=environment.lease_seconds)}
+    terms = {"owner": context.run.run_id, "lease": timedelta(seconds=environment.lease_seconds)}
     ledger.reopen_outdated(releases.QUEUE, filtering.made_with, utc_now())
 
     def report(partition: str) -> Report:

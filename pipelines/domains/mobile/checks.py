@@ -39,6 +39,7 @@ def judge_hour(totals: Totals, environment: Environment) -> Iterator[Evaluation]
 
 
 @dg.multi_asset_check(
+    name="mobile_packages_checks",
     specs=[
         dg.AssetCheckSpec(name, asset=PACKAGES, description=text, partitions_def=hours) for name, text in CHECKS.items()
     ],

@@ -83,14 +83,14 @@ class Filtering:
     def _filter(self, item: Item) -> Outcome:
         sent = [one for one in self.ledger.released(item.id) if one.uncertain or one.attempts or one.state in _LEFT]
         # What may have left keeps the mapping that it left with: two releases of one record can be intersected.
-        mapping = accepted.version(self.lake, item.detail["mapping"]) if sent else self.mapping
+        mapping = accepted.version(self.lake, sent[-1].detail["mapping"]) if sent else self.mapping
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as rejected:
             made = self._make(item, mapping, output, rejected)
             if not self.still_held(item):
                 return Outcome(item.id, item.fence, State.PENDING, attempted=False)
             self._publish(self.landing, releases.quarantine_key(item), rejected, sum(made.tally.rejected.values()))
             self._publish(self.lake, releases.output_key(item), output, made.tally.written)
-        return self._settled(item, self._facts(item, made, mapping), made, sent)
+        return self._settled(item, self._facts(item, made, mapping), sent)
 
     def _make(self, item: Item, mapping: PrivacyMapping, output: IO[bytes], rejected: IO[bytes]) -> Made:
         """Write the output and the rejects, and verify the output."""
@@ -110,6 +110,8 @@ class Filtering:
                     rejected.writelines(_quarantined(reject) for reject in batch.rejects)
             except BrokenStream:
                 broken = True
+                for _ in chunks:
+                    pass  # only at its end does a stream tell that the file was rewritten, which looks like damage too
         verify(output, mapping.targets, packages.tally.written)
         output.seek(0)
         digest = hashlib.sha256()
@@ -126,9 +128,8 @@ class Filtering:
         else:
             store.delete(key)
 
-    def _settled(self, item: Item, facts: dict[str, Any], made: Made, sent: list[Item]) -> Outcome:
-        wanted = releases.release(item, self.destination, made.sha256, made.size, self.cause)
-        other = any(one.state in _LEFT and one.version != made.sha256 for one in sent)
+    def _settled(self, item: Item, facts: dict[str, Any], sent: list[Item]) -> Outcome:
+        other = any(one.state in _LEFT and one.version != facts["sha256"] for one in sent)
         return Outcome(
             item.id,
             item.fence,
@@ -136,7 +137,7 @@ class Filtering:
             reason=Reason.REBUILT_DIFFERENTLY if other else None,
             made_with=self.made_with,
             detail=facts,
-            releases=() if other or not made.tally.written else (wanted,),
+            releases=() if other else releases.release(item, facts, self.destination, self.cause),
         )
 
     def _facts(self, item: Item, made: Made, mapping: PrivacyMapping) -> dict[str, Any]:
@@ -158,18 +159,16 @@ class Filtering:
 
     def _without_raw(self, item: Item) -> Outcome:
         """The landed file is gone: what was made of it stays if it is intact, else it is lost and says so."""
-        if not item.made_with:
+        if "output" not in item.detail:
             return Outcome(item.id, item.fence, State.DEAD, reason=Reason.GONE)
         if not intact(self.lake, item):
             return Outcome(item.id, item.fence, State.DEAD, reason=Reason.OUTPUT_LOST)
-        detail = item.detail
-        wanted = releases.release(item, self.destination, detail["sha256"], detail["bytes"], self.cause)
         return Outcome(
             item.id,
             item.fence,
             State.SETTLED,
             made_with=self.made_with,
-            releases=(wanted,) if detail["output"] else (),
+            releases=releases.release(item, item.detail, self.destination, self.cause),
         )
 
     def _again(self, item: Item, reason: Reason) -> Outcome:

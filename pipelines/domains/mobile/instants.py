@@ -41,10 +41,10 @@ def read_instant(text: str) -> Instant | None:
     elif time == "23:59:60":
         time = "23:59:59"
     try:
-        second = datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=UTC) + shift
+        second = datetime.fromisoformat(f"{day}T{time}") + shift
     except (ValueError, OverflowError):
         return None
-    return Instant(second, nanoseconds, f"{second:%Y-%m-%dT%H:%M:%S}{_print_fraction(nanoseconds)}Z")
+    return Instant(second.replace(tzinfo=UTC), nanoseconds, f"{second.isoformat()}{_print_fraction(nanoseconds)}Z")
 
 
 def _print_fraction(nanoseconds: int) -> str:

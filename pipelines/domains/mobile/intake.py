@@ -13,6 +13,9 @@ from pipelines.core.periods import exists, hour_of_path
 from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.mobile.releases import QUEUE
 
+_DEPTH = QUEUE.count("/") + 5
+"""Slashes in a key: year, month, day and hour follow the queue's own folders, so no two files share an output."""
+
 ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 
 
@@ -23,7 +26,6 @@ class Intake:
     seen: int = 0
     new: Counter[str] = field(default_factory=Counter)
     aside: int = 0
-    newest: datetime | None = None
 
 
 def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, seconds: float) -> Intake:
@@ -36,8 +38,6 @@ def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, second
             intake.new.update(taken.new)
             intake.aside += taken.aside
             intake.seen += len(batch.uploads)
-            newest = max(upload.modified for upload in batch.uploads)
-            intake.newest = max(newest, intake.newest or newest)
         batch.done()
         if time.monotonic() > ends_at:
             break
@@ -46,7 +46,7 @@ def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, second
 
 def new_item(upload: Upload, start: date, now: datetime) -> NewItem:
     """The work that one landed file asks for. A late file belongs to the hour of its folder."""
-    partition = hour_of_path(upload.key)
+    partition = hour_of_path(upload.key) if upload.key.count("/") == _DEPTH else None
     if not upload.key.endswith(ENDINGS):
         state, reason = State.ASIDE, Reason.UNKNOWN_KIND
     elif partition is None or not exists(partition, start, now):

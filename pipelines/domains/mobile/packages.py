@@ -21,7 +21,7 @@ from pipelines.core.lines import BrokenStream, Line, LongLine
 from pipelines.domains.mobile.columns import Place
 from pipelines.domains.mobile.faults import Fault, Reason, find_fault, parse_package
 from pipelines.domains.mobile.instants import Instant, read_instant
-from pipelines.domains.mobile.rows import Rows
+from pipelines.domains.mobile.rows import Rows, drop_nulls
 
 FUTURE_TOLERANCE = timedelta(days=365)
 
@@ -114,23 +114,24 @@ class PackageFilter:
             BrokenStream: As the lines raised it, after the batch of what came before.
         """
         broken: BrokenStream | None = None
-        rows, rejects, size = Rows(), list[Reject](), 0
+        rows, rejects, count, size = Rows(), list[Reject](), 0, 0
         try:
             for line in lines:
-                raw = line.data if isinstance(line, Line) else line.head
-                fault = self._take(raw, rows) if isinstance(line, Line) else Fault("", Reason.TOO_LONG)
+                if isinstance(line, Line):
+                    raw, length, fault = line.data, len(line.data), self._take(line.data, rows)
+                else:
+                    raw, length, fault = line.head, line.length, _TOO_LONG
                 if fault:
-                    length = len(raw) if isinstance(line, Line) else line.length
                     rejects.append(Reject(line.number, fault.field, fault.reason, raw, length))
+                count += 1
                 size += len(raw)
-                self.tally.read += 1
-                if len(rows) + len(rejects) >= self._batch_rows or size >= self._batch_bytes:
-                    yield self._finish(rows, rejects)
-                    rows, rejects, size = Rows(), [], 0
+                if count >= self._batch_rows or size >= self._batch_bytes:
+                    yield self._finish(rows, rejects, count)
+                    rows, rejects, count, size = Rows(), [], 0, 0
         except BrokenStream as error:
             broken = error
-        if size:
-            yield self._finish(rows, rejects)
+        if count:
+            yield self._finish(rows, rejects, count)
         if broken:
             raise broken
 
@@ -143,12 +144,9 @@ class PackageFilter:
         if facts is None:
             return find_fault(package) or Fault(Place.WINDOW, Reason.IN_FUTURE)
         metrics = package["metrics"]
-        if rows.add(facts, metrics):
+        if rows.add(facts, metrics) or rows.add(facts, drop_nulls(metrics)):
             return None
-        fault = find_fault(package)
-        if fault is None:  # then nulls made it odd, where they are as good as absent
-            rows.add(facts, {key: value for key, value in metrics.items() if value is not None})
-        return fault
+        return find_fault(package)
 
     def _map_facts(self, package: dict[str, Any]) -> tuple[object, ...] | None:
         """What a row holds beside its metrics; None if something is wrong with it."""
@@ -166,11 +164,12 @@ class PackageFilter:
         district, authority = self._mapping.lookup(texts[2], metadata.get("localAuthority"))
         return start, end, district, authority, *texts[3:-1], several
 
-    def _finish(self, rows: Rows, rejects: list[Reject]) -> Batch:
+    def _finish(self, rows: Rows, rejects: list[Reject], count: int) -> Batch:
         table = rows.to_batch(self._dropped, self.tally.zero_filled)
+        self.tally.read += count
         self.tally.written += table.num_rows
         self.tally.rejected.update(reject.reason for reject in rejects)
-        self.tally.unknown += pc.equal(table["postaldistrict"], _UNKNOWN).true_count
+        self.tally.unknown += pc.equal(table["postaldistrict"], pa.scalar("UNKNOWN")).true_count
         return Batch(table, tuple(rejects))
 
 
@@ -180,7 +179,7 @@ def _print_instant(text: str, latest: Instant) -> str | None:
     return None if instant is None or instant > latest else instant.text
 
 
+_TOO_LONG = Fault("", Reason.TOO_LONG)
 _TEXT = {str}
 _get_window = itemgetter("startDate", "endDate")
 _get_metadata = itemgetter("postalDistrict", "deviceModel", "latestApplicationVersion", "operatingSystemVersion")
-_UNKNOWN = pa.scalar("UNKNOWN")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.core.periods import hive_path, hour_start
@@ -29,11 +30,28 @@ def source_name(item: Item) -> str:
     return item.name.rsplit("/", 1)[-1]
 
 
-def release(item: Item, destination: str, sha256: str, size: int, cause: str) -> NewItem:
-    """The delivery of a landed file's output: one name at the destination, one content."""
+def release(item: Item, facts: Mapping[str, Any], destination: str, cause: str) -> tuple[NewItem, ...]:
+    """The delivery of a landed file's output, if it has one: one name at the destination, one content."""
+    if facts["output"] is None:
+        return ()
     hour = hour_start(item.partition)
     name = f"{hour:%Y-%m-%d-%H}-{source_name(item)}.parquet"
-    detail: dict[str, Any] = {"key": output_key(item), "name": name, "content_type": "application/octet-stream"}
-    return NewItem(
-        EXPORTS, name, sha256, item.partition, size, destination=destination, parent=item.id, cause=cause, detail=detail
+    detail = {
+        "key": facts["output"],
+        "name": name,
+        "content_type": "application/octet-stream",
+        "mapping": facts["mapping"],
+    }
+    return (
+        NewItem(
+            EXPORTS,
+            name,
+            facts["sha256"],
+            item.partition,
+            facts["bytes"],
+            destination=destination,
+            parent=item.id,
+            cause=cause,
+            detail=detail,
+        ),
     )

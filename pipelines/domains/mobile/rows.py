@@ -22,8 +22,14 @@ FACTS = tuple(column.source for column in LIVE_COLUMNS if column.place is not Pl
 """Keys of what a row holds beside its metrics, in order."""
 
 _METRICS = {column.source: column for column in LIVE_COLUMNS if column.place is Place.METRICS}
+_NEVER_NULL = {name for name, column in _METRICS.items() if column.presence is Presence.ZERO}
 _CODES = {Kind.INT64: "q", Kind.INT32: "i"}
 _WHOLE = {int}
+
+
+def drop_nulls(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics without nulls where those are allowed: there they are as good as absent."""
+    return {key: value for key, value in metrics.items() if value is not None or key in _NEVER_NULL}
 
 
 class Rows:

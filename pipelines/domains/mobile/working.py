@@ -17,8 +17,8 @@ from pipelines.domains.mobile.releases import QUEUE
 
 log = logging.getLogger(__name__)
 
-_MARGIN_SECONDS = 5.0
-"""A file is published only if the lease surely lasts this much longer."""
+_MARGIN = 0.1
+"""A file is published only if this much of its lease is surely left."""
 
 
 def work_through(filtering: Filtering, *, owner: str, lease: timedelta, seconds: float, span: Span) -> Iterator[Item]:
@@ -29,7 +29,7 @@ def work_through(filtering: Filtering, *, owner: str, lease: timedelta, seconds:
     ends_at = time.monotonic() + seconds
     ledger, now = filtering.ledger, filtering.now
     with Leases(ledger, lease, now) as leases:
-        filtering = replace(filtering, still_held=lambda item: leases.holds(item, _MARGIN_SECONDS))
+        filtering = replace(filtering, still_held=lambda item: leases.holds(item, _MARGIN * lease.total_seconds()))
         while time.monotonic() < ends_at:
             claimed_at = time.monotonic()
             items = ledger.claim(QUEUE, owner=owner, limit=1, now=now(), lease=lease, span=span, crash_counts=True)

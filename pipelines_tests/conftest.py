@@ -1,0 +1,40 @@
+"""What every test may use: an environment of its own, and the real reference data where it is."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.environment import Environment
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def pytest_configure() -> None:
+    # A test must never meet the settings of whoever runs it.
+    for name in [one for one in os.environ if one.startswith("PIPELINES_") and one != "PIPELINES_REFERENCE_DATA"]:
+        del os.environ[name]
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Environment:
+    """Everything embedded, under the test's own folder; files are taken as soon as they are whole."""
+    return Environment(home=tmp_path / "home", uploads_quiet_seconds=0)
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """The folder of the real reference data."""
+    folder = Path(os.environ.get("PIPELINES_REFERENCE_DATA", REPOSITORY / ".." / "shared" / "data"))
+    if not (folder / "mobile").is_dir():
+        pytest.skip(f"THE REAL REFERENCE DATA IS NOT THERE: {folder}; name its folder with PIPELINES_REFERENCE_DATA")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Relative paths, as that of the default data folder, end in the test's own folder."""
+    monkeypatch.chdir(tmp_path)
+    yield

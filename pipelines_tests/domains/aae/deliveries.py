@@ -1,0 +1,188 @@
+"""What the tests of delivery share: released objects, a stand-in to send them to, a clock to set, runs to kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from pipelines.adapters.endpoints import Endpoint, Limits
+from pipelines.adapters.https import Credentials
+from pipelines.adapters.ledger import Ledger, Span, open_ledger
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import Objects, open_objects
+from pipelines.core.circuit import Circuit
+from pipelines.core.retry import RetryPolicy
+from pipelines.core.work import Item, NewItem, State
+from pipelines.domains.aae.delivering import Delivered, Delivery, Terms
+from pipelines.sandbox.certificates import Certificates
+
+if TYPE_CHECKING:
+    from pipelines.sandbox.aae import Aae  # a process that only delivers starts faster without it
+
+REPOSITORY = Path(__file__).parents[3]
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = "2026-03-01-11:00"
+QUEUE = "aae/packages"
+DESTINATION = "sandbox://aae"
+KEY = "a-key-of-tests"
+PARQUET = "application/octet-stream"
+POLICY = RetryPolicy(attempts=3, start=30, factor=4, cap=3600, jitter=0)
+TERMS = Terms(4, timedelta(seconds=90), 5, 60, POLICY)
+
+
+@dataclass
+class Site:
+    """A ledger and a lake under one folder, the endpoint that objects are released for, and the time."""
+
+    folder: Path
+    endpoint: Endpoint
+    now: datetime = NOW
+    ledger: Ledger = field(init=False)
+    lake: Objects = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ledger = open_ledger(f"sqlite:///{self.folder / 'ledger.db'}")
+        self.lake = open_objects((self.folder / "lake").as_uri())
+
+    def release(self, *names: str, partition: str = HOUR, destination: str = DESTINATION) -> None:
+        """Store these objects and release them, as whatever verified them does."""
+        items = []
+        for name in names:
+            body = body_of(name)
+            self.lake.put(key_of(name), body)
+            detail = {"key": key_of(name), "name": name, "content_type": PARQUET}
+            sha256 = hashlib.sha256(body).hexdigest()
+            items.append(NewItem(QUEUE, name, sha256, partition, len(body), destination=destination, detail=detail))
+        self.ledger.take_in(items, self.now)
+
+    def deliver(
+        self,
+        *,
+        lake: Objects | None = None,
+        endpoint: Endpoint | None = None,
+        span: Span | None = None,
+        **terms: Any,
+    ) -> Delivered:
+        """One run, at the time of the site."""
+        lake, endpoint = lake or self.lake, endpoint or self.endpoint
+        run = Delivery(self.ledger, lake, endpoint, QUEUE, replace(TERMS, **terms), owner="run", now=lambda: self.now)
+        return run.run(span)
+
+    def later(self, **time: float) -> None:
+        """The clock goes on."""
+        self.now += timedelta(**time)
+
+    def items(self) -> dict[str, Item]:
+        """Every item of the queue by its name."""
+        return {item.name: item for item in self.ledger.items(QUEUE)}
+
+    def states(self) -> Counter[State]:
+        """How many items stand in which state."""
+        return Counter(item.state for item in self.items().values())
+
+    def circuit(self) -> Circuit:
+        """The circuit of the endpoint, as the next run finds it."""
+        return self.ledger.circuit(f"{QUEUE} {DESTINATION}")
+
+
+def key_of(name: str) -> str:
+    """Where an object is in the lake."""
+    return f"mobile/packages/{name}"
+
+
+def body_of(name: str) -> bytes:
+    """What is in an object: something of its own."""
+    return f"the bytes of {name}".encode() * 50
+
+
+def endpoint_of(aae: Aae, certificates: Certificates, limits: Limits | None = None) -> Endpoint:
+    """The way to a stand-in."""
+    return Endpoint(DESTINATION, aae.url, credentials_of(certificates), limits or Limits(4, 2, 3))
+
+
+def credentials_of(certificates: Certificates) -> Credentials:
+    """What the stand-in takes."""
+    return Credentials(SecretStr(KEY), certificates.client.read_bytes(), authority=certificates.authority.read_bytes())
+
+
+def names_received(aae: Aae) -> list[str]:
+    """The names of all requests so far, in their order."""
+    return [one.name for one in aae.received()]
+
+
+@dataclass(frozen=True)
+class Child:
+    """A run in a process of its own, which can be stopped, and killed without a word."""
+
+    process: subprocess.Popen[str]
+
+    def go(self) -> None:
+        """Let it begin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def wait(self) -> None:
+        """Until it is over, and well."""
+        assert self.process.wait(60) == 0
+
+
+@contextmanager
+def run_elsewhere(
+    site: Site,
+    certificates: Certificates,
+    *,
+    owner: str,
+    lease_seconds: float = 90,
+    send_seconds: float = 5,
+    connections: int = 4,
+    real_clock: bool = False,
+) -> Iterator[Child]:
+    """A process that is ready to deliver what is due, and begins when it is told to; killed at the end if need be."""
+    told = {
+        "folder": str(site.folder),
+        "url": site.endpoint.url,
+        "certificates": str(certificates.folder),
+        "owner": owner,
+        "lease_seconds": lease_seconds,
+        "send_seconds": send_seconds,
+        "connections": connections,
+        "now": None if real_clock else site.now.isoformat(),
+    }
+    code = "from pipelines_tests.domains.aae.deliveries import deliver_as_told; deliver_as_told()"
+    command = [sys.executable, "-c", code, json.dumps(told)]
+    with subprocess.Popen(  # noqa: S603 (this interpreter, this file)
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield Child(process)
+        finally:
+            process.kill()
+
+
+def deliver_as_told() -> None:
+    """What the process of ``run_elsewhere`` does."""
+    told = json.loads(sys.argv[1])
+    credentials = credentials_of(Certificates(Path(told["certificates"])))
+    limits = Limits(told["connections"], told["send_seconds"] / 2, told["send_seconds"] / 2)
+    site = Site(Path(told["folder"]), Endpoint(DESTINATION, told["url"], credentials, limits))
+    terms = Terms(told["connections"], timedelta(seconds=told["lease_seconds"]), told["send_seconds"], 60, POLICY)
+    fixed = told["now"] and datetime.fromisoformat(told["now"])
+    now: Callable[[], datetime] = (lambda: fixed) if fixed else utc_now
+    run = Delivery(site.ledger, site.lake, site.endpoint, QUEUE, terms, owner=told["owner"], now=now)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    run.run()

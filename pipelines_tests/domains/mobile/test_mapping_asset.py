@@ -1,0 +1,166 @@
+"""The privacy mapping as an asset: which versions come into force, and what a run says of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.adapters.objects import open_objects
+from pipelines.definitions import build
+from pipelines.domains.mobile import accepted, files
+from pipelines.domains.mobile.assets import MAPPING, MAPPING_CHECKS
+from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.environment import Environment
+from pipelines_tests.domains.mobile.stages import MAPPING as SHIPPED
+from pipelines_tests.domains.mobile.stages import OTHER, SAMPLE, WITH_ONE_MORE
+
+POPULATION = (Path(files.__file__).parent / "sample_population.csv").read_bytes()
+FIRST = b'"QA1_E99000001","E99000001","QA1"'
+"""The first row of the sample, which has line 2."""
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def given(tmp_path: Path, environment: Environment) -> Environment:
+    """An environment whose mapping and populations are files of its own, the sample to begin with."""
+    give(tmp_path)
+    settings = {"privacy_mapping": str(tmp_path / "mapping.csv"), "population": str(tmp_path / "population.csv")}
+    return environment.model_copy(update=settings)
+
+
+def give(folder: Path, mapping: bytes = SAMPLE, population: bytes = POPULATION) -> None:
+    (folder / "mapping.csv").write_bytes(mapping)
+    (folder / "population.csv").write_bytes(population)
+
+
+def accept(environment: Environment, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    job = build(environment).resolve_job_def("mobile_accept_mapping")
+    return job.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def in_force(environment: Environment) -> PrivacyMapping | None:
+    return accepted.current(open_objects(environment.lake))
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {one.check_name for one in result.get_asset_check_evaluations() if not one.passed}
+
+
+def error_of(result: dg.ExecuteInProcessResult) -> str:
+    """All that a run says of its failure, causes included."""
+    (failure,) = (event for event in result.all_events if event.is_step_failure)
+    error = failure.step_failure_data.error
+    texts = []
+    while error is not None:
+        texts.append(error.message)
+        error = error.cause
+    return "".join(texts)
+
+
+def test_the_shipped_sample_is_accepted_and_shown(environment: Environment, instance: dg.DagsterInstance) -> None:
+    result = accept(environment, instance)
+    assert result.success
+    assert {one.check_name: one.passed for one in result.get_asset_check_evaluations()} == dict.fromkeys(
+        MAPPING_CHECKS, True
+    )
+    assert in_force(environment) == SHIPPED
+    event = instance.get_latest_materialization_event(MAPPING)
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    assert metadata["sha256"].value == SHIPPED.sha256
+    assert metadata["dagster/row_count"].value == SHIPPED.rows
+    assert metadata["populations_checked"].value is True
+    assert (event.asset_materialization.tags or {})["dagster/data_version"] == SHIPPED.sha256
+    shown = pq.read_table(environment.home / "lake/mobile/privacy_mapping/privacy_mapping.parquet")
+    assert shown == SHIPPED.to_table()
+
+
+def test_a_second_version_takes_the_place_of_the_first_and_says_what_changed(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    accept(given, instance)
+    give(tmp_path, WITH_ONE_MORE)
+    result = accept(given, instance)
+    assert result.success
+    assert in_force(given) == OTHER
+    assert accepted.version(open_objects(given.lake), SHIPPED.sha256) == SHIPPED
+    (event,) = result.asset_materializations_for_node("mobile__privacy_mapping")
+    assert "|  | TERMINATED | 1 |" in str(event.metadata["changes"].value)
+
+
+REFUSED = {
+    "groups_are_closed": (SAMPLE.replace(FIRST, FIRST[:-1] + b'_QA1W"'), POPULATION),
+    "members_are_right": (SAMPLE.replace(FIRST, b'"QA1_E99000001","E99000002","QA1"'), POPULATION),
+    "special_values_are_known": (SAMPLE.replace(FIRST, b'"QA1_E99000001","E99000001","TERMINATED"'), POPULATION),
+    "populations_over_bounds": (SAMPLE, POPULATION.replace(b",9120,", b",999,")),
+}
+
+
+@pytest.mark.parametrize("check", REFUSED)
+def test_a_version_that_fails_a_check_is_refused_and_the_one_before_stays(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path, check: str
+) -> None:
+    accept(given, instance)
+    before = {path: path.read_bytes() for path in (given.home / "lake").rglob("*") if path.is_file()}
+    mapping, population = REFUSED[check]
+    give(tmp_path, mapping, population)
+    result = accept(given, instance)
+    assert not result.success
+    assert check in failed_checks(result)
+    assert result.asset_materializations_for_node("mobile__privacy_mapping") == []
+    assert in_force(given) == SHIPPED
+    assert {path: path.read_bytes() for path in (given.home / "lake").rglob("*") if path.is_file()} == before
+    (evaluation,) = (one for one in result.get_asset_check_evaluations() if one.check_name == check)
+    assert "[2]" in str(evaluation.metadata["first"].value), "findings name lines"
+
+
+def test_before_any_version_was_accepted_a_refused_one_leaves_none(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    give(tmp_path, *REFUSED["groups_are_closed"])
+    assert not accept(given, instance).success
+    assert in_force(given) is None
+
+
+def test_without_populations_no_bound_is_checked_and_the_metadata_say_so(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    give(tmp_path, *REFUSED["populations_over_bounds"])
+    result = accept(given.model_copy(update={"population": ""}), instance)
+    assert result.success
+    (event,) = result.asset_materializations_for_node("mobile__privacy_mapping")
+    assert event.metadata["populations_checked"].value is False
+
+
+@pytest.mark.parametrize(
+    ("mapping", "told"),
+    [
+        (SAMPLE.replace(FIRST, FIRST + b"\n" + FIRST), "duplicate key in Postcode_District_LAD_ID (line 3)"),
+        (SAMPLE.replace(FIRST, b'"QA1_E99000001"'), "wrong number of columns (line 2)"),
+        (
+            SAMPLE.replace(FIRST, b'"QA1 E99000001","E99000001","QA1"'),
+            "no underscore in Postcode_District_LAD_ID (line 2)",
+        ),
+        (b"", "no rows"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_by_line_and_never_by_value(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path, mapping: bytes, told: str
+) -> None:
+    accept(given, instance)
+    give(tmp_path, mapping)
+    result = accept(given, instance)
+    assert not result.success
+    assert told in error_of(result)
+    assert "QA1" not in error_of(result)
+    assert in_force(given) == SHIPPED

@@ -1,0 +1,187 @@
+"""The packages as an asset: what its runs record of each hour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.core.periods import hour_key
+from pipelines.core.work import State
+from pipelines.definitions import build
+from pipelines.domains.mobile.checks import CHECKS, PACKAGES
+from pipelines.environment import Environment
+from pipelines_tests.domains.mobile.stages import HOUR, MAPPING, Stage, lines, text
+
+NEXT = HOUR + timedelta(hours=1)
+LAST = HOUR + timedelta(hours=2)
+KEYS = [hour_key(hour) for hour in (HOUR, NEXT, LAST)]
+NODE = "mobile__packages"
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def home(environment: Environment) -> Iterator[Stage]:
+    """What the environment names, with files in its first and last hour."""
+    environment.home.mkdir()
+    stage = Stage.open(environment.home)
+    stage.land("a.json", text([*lines(10), b"{}"]))
+    stage.land("b.json", text(lines(5)))
+    stage.land("c.json", text(lines(7)), LAST)
+    stage.take_in(LAST)
+    yield stage
+    stage.ledger.close()
+
+
+def run(
+    environment: Environment,
+    instance: dg.DagsterInstance,
+    first: str = KEYS[0],
+    last: str | None = None,
+    *,
+    only_due: bool = False,
+) -> dg.ExecuteInProcessResult:
+    job = build(environment).resolve_job_def("mobile_filter_packages")
+    config = {"ops": {NODE: {"config": {"only_due": only_due}}}}
+    if last is None:
+        return job.execute_in_process(run_config=config, partition_key=first, instance=instance, raise_on_error=False)
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    return job.execute_in_process(run_config=config, tags=tags, instance=instance, raise_on_error=False)
+
+
+def recorded(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+    """The metadata of each partition that a run recorded; each once."""
+    events = result.asset_materializations_for_node(NODE)
+    assert len({event.partition for event in events}) == len(events)
+    return {str(event.partition): {key: value.value for key, value in event.metadata.items()} for event in events}
+
+
+def evaluated(result: dg.ExecuteInProcessResult) -> dict[tuple[str | None, str], bool]:
+    return {(one.partition, one.check_name): one.passed for one in result.get_asset_check_evaluations()}
+
+
+def test_a_run_over_one_partition_records_what_its_files_hold(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    result = run(environment, instance)
+    assert result.success
+    (metadata,) = recorded(result).values()
+    outputs = [home.output("a.json"), home.output("b.json")]
+    assert metadata["dagster/row_count"] == sum(pq.read_metadata(path).num_rows for path in outputs) == 15
+    assert metadata["bytes"] == sum(path.stat().st_size for path in outputs)
+    assert metadata["dagster/uri"] == outputs[0].parent.as_uri() + "/"
+    counts = {"files": 2, "files_waiting": 0, "files_dead": 0, "records_read": 16, "records_rejected": 1}
+    assert counts.items() <= metadata.items()
+    assert metadata["reject_reasons"] == {"missing": 1}
+    assert metadata["mapping_versions"] == [MAPPING.version]
+    assert home.item("c.json").state is State.PENDING
+    assert instance.get_materialized_partitions(PACKAGES) == {KEYS[0]}
+
+
+def test_a_run_over_a_range_records_every_hour_with_its_own_counts_and_checks(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    result = run(environment, instance, KEYS[0], KEYS[2])
+    assert result.success
+    assert {key: found["dagster/row_count"] for key, found in recorded(result).items()} == dict(
+        zip(KEYS, (15, 0, 7), strict=True)
+    )
+    assert set(evaluated(result)) == {(key, name) for key in KEYS for name in CHECKS}
+    bound = environment.mobile_rejected_share
+    expected = {(KEYS[0], "rejects_within_bound"): bound >= 1 / 16}
+    assert evaluated(result) == dict.fromkeys(evaluated(result), True) | expected | unknown_places(home)
+
+
+def unknown_places(home: Stage) -> dict[tuple[str, str], bool]:
+    """What the samples' own share of odd places does to its check."""
+    name = "unknown_places_within_bound"
+    hours = {KEYS[0]: ("a.json", "b.json"), KEYS[2]: ("c.json",)}
+    details = {key: [home.item(name).detail for name in names] for key, names in hours.items()}
+    return {
+        (key, name): sum(one["unknown"] for one in found) <= 0.05 * sum(one["written"] for one in found)
+        for key, found in details.items()
+    }
+
+
+def test_a_run_over_what_is_due_records_only_the_hours_that_it_touched(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    result = run(environment, instance, KEYS[0], KEYS[2], only_due=True)
+    assert result.success
+    assert set(recorded(result)) == {KEYS[0], KEYS[2]}
+    assert set(evaluated(result)) == {(key, name) for key in (KEYS[0], KEYS[2]) for name in CHECKS}
+    again = run(environment, instance, KEYS[0], KEYS[2], only_due=True)
+    assert again.success
+    assert recorded(again) == {}
+    assert len(home.released()) == 3
+
+
+def test_a_run_over_one_due_hour_records_it_once(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    result = run(environment, instance, KEYS[2], KEYS[2], only_due=True)
+    assert set(recorded(result)) == {KEYS[2]}
+    assert evaluated(result)[KEYS[2], "nothing_pending"]
+
+
+def test_an_hour_is_recorded_with_the_versions_of_its_data_code_and_mapping(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    """So that the hours whose data did not change do not look stale, however they were run."""
+    ranged = run(environment, instance, KEYS[0], KEYS[2]).asset_materializations_for_node(NODE)
+    (single,) = run(environment, instance).asset_materializations_for_node(NODE)
+    (before,) = (event for event in ranged if event.partition == KEYS[0])
+    assert before.tags is not None
+    assert single.tags is not None
+    for tag in ("dagster/data_version", "dagster/code_version"):
+        assert before.tags[tag] == single.tags[tag]
+    assert before.tags["dagster/input_data_version/mobile/privacy_mapping"] == MAPPING.sha256
+
+
+def test_a_run_over_what_is_settled_keeps_it_and_a_damaged_output_is_made_again(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    first = recorded(run(environment, instance))
+    content = home.output("a.json").read_bytes()
+    kept = home.output("b.json").stat()
+    home.output("a.json").unlink()
+    assert recorded(run(environment, instance)) == first
+    assert home.output("a.json").read_bytes() == content
+    assert home.output("b.json").stat() == kept
+
+
+def test_a_dead_file_fails_its_check_and_not_the_run(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    home.path("b.json").unlink()
+    result = run(environment, instance, KEYS[0], KEYS[2], only_due=True)
+    assert result.success
+    assert recorded(result)[KEYS[0]]["files_dead"] == 1
+    assert not evaluated(result)[KEYS[0], "every_file_settled"]
+    assert evaluated(result)[KEYS[2], "every_file_settled"]
+
+
+def test_a_run_of_the_asset_with_its_checks_judges_the_hour_in_a_step_of_its_own(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    job = build(environment).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(asset_selection=[PACKAGES], partition_key=KEYS[0], instance=instance)
+    assert {name for _, name in evaluated(result)} == set(CHECKS)
+    assert {event.partition for event in result.asset_materializations_for_node(NODE)} == {KEYS[0]}
+
+
+def test_without_an_accepted_mapping_nothing_is_filtered(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    home.lake.delete("mobile/privacy_mapping/versions/current.json")
+    assert not run(environment, instance).success
+    assert home.item("a.json").state is State.PENDING

@@ -1,0 +1,75 @@
+"""The one table of URLs and settings: local by default, clear about what is wrong, silent about secrets."""
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.environment import Environment, secret
+
+
+def set_variables(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"PIPELINES_{name}", value)
+
+
+def test_everything_is_local_by_default(tmp_path: Path) -> None:
+    environment = Environment.read()
+    assert environment.home == tmp_path / ".pipelines"
+    assert environment.landing == (tmp_path / ".pipelines/landing").as_uri()
+    assert environment.ledger == f"sqlite:///{tmp_path}/.pipelines/ledger.db"
+    assert environment.aae == "sandbox://aae"
+
+
+def test_variables_set_it_and_an_empty_one_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_variables(monkeypatch, HOME="/data", AAE_CONNECTIONS="7", AAE_PACKAGES_ENABLED="false", LAKE="")
+    environment = Environment.read()
+    assert environment.aae_connections == 7
+    assert not environment.aae_packages_enabled
+    assert environment.lake == "file:///data/lake"
+
+
+def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environment) -> None:
+    own = Environment(home=environment.home, aae_packages="https://packages.example/in")
+    assert environment.aae_url("packages") == "sandbox://aae"
+    assert own.aae_url("packages") == "https://packages.example/in"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"LEDGER": "postgresql://me:canary-secret@host/db"}, "PIPELINES_LEDGER: a URL must not hold a password"),
+        ({"LANDING": "s3://bucket/in"}, "PIPELINES_AAE is the sandbox while PIPELINES_LANDING is not local"),
+        ({"LANDING": "file:///data", "LAKE": "file:///data/lake"}, "must not overlap"),
+        ({"LANDING": "file:///data/lake/in", "LAKE": "file:///data/lake"}, "must not overlap"),
+        ({"AAE_CONNECTIONS": "canary-secret"}, "PIPELINES_AAE_CONNECTIONS: Input should be a valid integer"),
+        ({"START": "soon"}, "PIPELINES_START: "),
+    ],
+)
+def test_what_is_wrong_is_named_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    set_variables(monkeypatch, **variables)
+    with pytest.raises(ValueError, match=said) as raised:
+        Environment.read()
+    assert "canary-secret" not in str(raised.value)
+
+
+def test_neighbouring_prefixes_of_one_bucket_do_not_overlap() -> None:
+    Environment(landing="file:///data/land", lake="file:///data/landed")
+
+
+def test_a_secret_is_read_when_it_is_asked_for_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert secret("AAE_SUBSCRIPTION_KEY") is None
+    set_variables(monkeypatch, AAE_SUBSCRIPTION_KEY="common-canary")
+    common = secret("AAE_PACKAGES_SUBSCRIPTION_KEY", "AAE_SUBSCRIPTION_KEY")
+    assert common is not None
+    assert common.get_secret_value() == "common-canary"
+    assert "canary" not in repr(common)
+    set_variables(monkeypatch, AAE_PACKAGES_SUBSCRIPTION_KEY="own-canary")
+    own = secret("AAE_PACKAGES_SUBSCRIPTION_KEY", "AAE_SUBSCRIPTION_KEY")
+    assert own is not None
+    assert own.get_secret_value() == "own-canary"
+
+
+def test_no_secret_is_part_of_the_settings() -> None:
+    assert not [name for name in Environment.model_fields if "key" in name or "password" in name or "certificate" in name]
