@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NOBYTECODE = PYTHONDONTWRITEBYTECODE=
 
-.PHONY: run demo test test-all check bench clean
+.PHONY: run demo test test-more test-all check bench clean
 .DELETE_ON_ERROR:
 
 run: $(READY)  ## the UI at http://127.0.0.1:3000 with sandbox, samples, sensors and schedules
@@ -15,11 +15,13 @@ run: $(READY)  ## the UI at http://127.0.0.1:3000 with sandbox, samples, sensors
 demo: $(READY)  ## the same main job without a screen
 	$(BIN)/pipelines demo
 
-test: check  ## the hermetic suite
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+test: check  ## the hermetic suite, after formatting, lint and types
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-test-all: $(READY)  ## everything, with what needs Debian's packages or more time
-	$(BIN)/python -m pytest -n 2
+test-more: $(READY)  ## what takes longer, or needs Debian's packages
+	$(BIN)/python -m pytest -m slow
+
+test-all: test test-more  ## both
 
 check: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .
@@ -27,7 +29,7 @@ check: $(READY)  ## formatting, lint, types
 	$(BIN)/mypy
 
 bench: $(READY)  ## the benchmarks, as ratios
-	$(BIN)/pipelines bench
+	$(BIN)/python -m benchmarks
 
 clean:  ## remove the environment and all local data
 	rm -rf $(VENV) .pipelines .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,12 +8,13 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from pipelines.environment import SANDBOX, Environment
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -42,6 +43,14 @@ def _environment() -> Environment:
         return Environment.read()
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _table(*columns: str) -> Table:
+    """A table whose first column is never cut, so that it can be copied."""
+    table = Table(box=box.SIMPLE)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == columns[0])
+    return table
 
 
 def _uses_sandbox(environment: Environment) -> bool:
@@ -89,7 +98,7 @@ def demo(packages: int) -> None:
     from pipelines.demo import demo_environment, demonstrate
 
     made = demonstrate(demo_environment(_environment()), packages, console.print)
-    table = Table("made", "", show_header=False)
+    table = _table("made", "")
     for name, value in made.figures.items():
         table.add_row(name, value)
     console.print(table)
@@ -109,11 +118,11 @@ def settle(wait: timedelta) -> None:
     environment = _environment()
     failed = False
     for ran in settle_all(environment, wait):
-        console.print(f"{ran.job}: {'done' if ran.success else 'failed'} in {ran.seconds:.1f} s")
+        console.print(str(ran))
         failed = failed or not ran.success
     with closing(open_ledger(environment.ledger)) as ledger:
         rows, status = verdict(ledger)
-    table = Table("queue", "state", "reason", "items", "bytes")
+    table = _table("queue", "state", "reason", "items", "bytes")
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -129,14 +138,14 @@ def trace(key: str) -> None:
     environment = _environment()
     with closing(open_ledger(environment.ledger)) as ledger:
         items = ledger.search(key)
-    table = Table("queue", "name", "hour", "state", "attempts", "reason", "since (UTC)", "records", "run")
+    table = _table("name", "queue", "hour", "state", "attempts", "reason", "since (UTC)", "records", "run")
     for item in items:
         records = f"{item.detail['written']} of {item.detail['read']}" if "read" in item.detail else ""
         link = f"http://127.0.0.1:{environment.port}/runs/{item.owner}" if item.owner else ""
         since = f"{item.changed_at:%Y-%m-%d %H:%M:%S}"
         table.add_row(
-            item.queue,
             item.name,
+            item.queue,
             item.partition,
             item.state,
             str(item.attempts),
@@ -158,7 +167,7 @@ def doctor(shown: bool) -> None:
 
     environment = _environment()
     if shown:
-        table = Table("variable", "value", "meaning")
+        table = _table("variable", "value", "meaning")
         for line in settings(environment):
             table.add_row(*line)
         console.print(table)

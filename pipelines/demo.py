@@ -60,7 +60,7 @@ def demonstrate(environment: Environment, packages: int, say: Callable[[str], No
     runs: list[Ran] = []
     with sandbox_running(environment.sandbox, utc_now()) as aae:
         for ran in settle(environment):
-            say(f"  {ran.job}: {'done' if ran.success else 'FAILED'} in {ran.seconds:.1f} s")
+            say(f"  {ran}")
             runs.append(ran)
         received = [one for one in aae.received() if one.kept]
     made = _compare(landed, ledger, runs, Counter(one.name for one in received))

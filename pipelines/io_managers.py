@@ -60,18 +60,20 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Read what the annotation asks for: a data frame, a lazy dataset, or (as by default) a table."""
+        import pyarrow.dataset as ds  # noqa: PLC0415 (it imports pandas, which most runs have no use for)
+
         keys = context.asset_partition_keys if context.has_asset_partitions else [None]
         wanted = context.dagster_type.typing_type
         framed = getattr(wanted, "__module__", "").partition(".")[0] == "pandas"
         data = self.dataset([folder(context.asset_key, key) for key in keys])
-        if isinstance(wanted, type) and isinstance(data, wanted):
+        if isinstance(wanted, type) and issubclass(wanted, ds.Dataset):
             return data
         table = data.to_table()
         return table.to_pandas() if framed else table
 
     def dataset(self, folders: Iterable[str]) -> "ds.Dataset":
         """All parquet files in these folders of the lake, read when it is scanned."""
-        import pyarrow.dataset as ds  # noqa: PLC0415 (it imports pandas, which most runs have no use for)
+        import pyarrow.dataset as ds  # noqa: PLC0415 (as above)
         from pyarrow.fs import FileSystem  # noqa: PLC0415 (as above)
 
         keys = [info.key for one in folders for info in self.lake.list(one) if info.key.endswith(".parquet")]

@@ -25,11 +25,16 @@ _NAP = timedelta(seconds=0.5)
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run that was made: its job, whether it succeeded, and how long it took, in seconds."""
+    """One run that was made: its job, whether it succeeded, how long it took in seconds, why it could not begin."""
 
     job: str
     success: bool
     seconds: float
+    words: str = ""
+
+    def __str__(self) -> str:
+        told = f"{self.job}: {'done' if self.success else 'failed'} in {self.seconds:.1f} s"
+        return f"{told}: {self.words}" if self.words else told
 
 
 def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator[Ran]:
@@ -95,8 +100,9 @@ def _tick(
     cursors: dict[str, str | None],
     failed: set[str],
 ) -> Iterator[Ran]:
+    needed = {name: one for name, one in (defs.resources or {}).items() if name in sensor.required_resource_keys}
     with dg.build_sensor_context(
-        instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=dict(defs.resources or {})
+        instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=needed
     ) as context:
         tick = sensor.evaluate_tick(context)
     for event in tick.asset_events:
@@ -107,9 +113,18 @@ def _tick(
         if job.name in failed:
             continue
         started = time.monotonic()
+        success, words = _run(job, request, instance)
+        if not success:
+            failed.add(job.name)
+        yield Ran(job.name, success, time.monotonic() - started, words)
+
+
+def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance) -> tuple[bool, str]:
+    """Whether the run succeeded, and if it could not even begin, why."""
+    try:
         result = job.execute_in_process(
             run_config=request.run_config, tags=dict(request.tags), instance=instance, raise_on_error=False
         )
-        if not result.success:
-            failed.add(job.name)
-        yield Ran(job.name, result.success, time.monotonic() - started)
+    except dg.DagsterError as error:  # a resource that can't be opened, above all
+        return False, str(error.__cause__ or error)
+    return result.success, ""

@@ -4,7 +4,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -22,7 +21,7 @@ def defs(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
 
 
 @pytest.fixture(scope="module")
-def specs(defs: dg.Definitions) -> Iterator[list[dg.AssetSpec]]:
+def specs(defs: dg.Definitions) -> list[dg.AssetSpec]:
     return list(defs.resolve_all_asset_specs())
 
 

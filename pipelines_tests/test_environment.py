@@ -72,4 +72,6 @@ def test_a_secret_is_read_when_it_is_asked_for_and_not_shown(monkeypatch: pytest
 
 
 def test_no_secret_is_part_of_the_settings() -> None:
-    assert not [name for name in Environment.model_fields if "key" in name or "password" in name or "certificate" in name]
+    assert not [
+        name for name in Environment.model_fields if "key" in name or "password" in name or "certificate" in name
+    ]

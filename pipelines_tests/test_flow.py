@@ -34,9 +34,7 @@ def sandbox(environment: Environment) -> Iterator[Aae]:
 def land(environment: Environment, packages: int = 400, hours: int = 6) -> list[UploadFile]:
     mapping = PrivacyMapping.parse(files.read_mapping("").raw)
     pairs = [(entry.district, entry.authority) for entry in mapping.entries]
-    return land_samples(
-        environment.landing, pairs, utc_now(), hours=hours, packages=packages, canaries=CANARIES
-    )
+    return land_samples(environment.landing, pairs, utc_now(), hours=hours, packages=packages, canaries=CANARIES)
 
 
 def test_what_lands_is_filtered_and_delivered_and_every_record_is_accounted_for(
@@ -70,13 +68,15 @@ def test_aae_has_the_very_bytes_of_the_lake_with_type_and_key(environment: Envir
     sent = list(ledger.items("aae/packages"))
     assert sent
     for item in sent:
-        assert (sandbox.folder / "objects" / item.detail["name"]).read_bytes() == (lake / item.detail["key"]).read_bytes()
+        assert (sandbox.folder / "objects" / item.detail["name"]).read_bytes() == (
+            lake / item.detail["key"]
+        ).read_bytes()
     assert {one.content_type for one in sandbox.received()} == {"application/octet-stream"}
     assert {str(one.query) for one in sandbox.received()} == {"{}"}
 
 
 def test_nothing_planted_is_found_outside_landing(environment: Environment, sandbox: Aae) -> None:
-    """Districts that no mapping knows, values of unknown keys, and what stands in broken records stay where they landed."""
+    """Districts that no mapping knows, values of unknown keys, broken records: all of it stays where it landed."""
     land(environment)
     sandbox.behave(Behaviour(status=500, times=3))  # failures write reasons, too
     list(settle(environment))

@@ -217,7 +217,7 @@ def moments() -> list[float]:
     """Moments to kill at; the seed is printed, so that a failure can be had again."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    return [random.Random(seed + number).uniform(0, 0.3) for number in range(3)]  # noqa: S311 (spreads moments only)
+    return [random.Random(seed + number).uniform(0, 0.3) for number in range(3)]
 
 
 def test_a_killed_intake_leaves_whole_batches(file: Path, ledger: Ledger, moments: list[float]) -> None:

@@ -22,7 +22,7 @@ def _feed(environment: Environment) -> Feed:
     )
 
 
-@dg.sensor(job=deliver_packages, minimum_interval_seconds=15, default_status=RUNNING)
+@dg.sensor(job=deliver_packages, minimum_interval_seconds=10, default_status=RUNNING)
 def aae_packages_released(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],

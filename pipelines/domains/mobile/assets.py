@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -82,9 +83,7 @@ def privacy_mapping(
         "dagster/row_count": mapping.rows,
         "changes": dg.MetadataValue.md(diff(before, mapping).to_markdown() if before else "the first version"),
     }
-    yield dg.MaterializeResult(
-        value=mapping.to_table(), metadata=metadata, data_version=dg.DataVersion(mapping.sha256)
-    )
+    yield dg.MaterializeResult(value=mapping.to_table(), metadata=metadata, data_version=dg.DataVersion(mapping.sha256))
 
 
 @dg.asset(
@@ -130,7 +129,8 @@ def packages(
         now=utc_now,
         still_held=lambda _: False,
     )
-    terms = {"owner": context.run.run_id, "lease": timedelta(seconds=environment.lease_seconds)}
+    lease = timedelta(seconds=environment.lease_seconds)
+    work = partial(work_through, filtering, owner=context.run.run_id, lease=lease)
     ledger.reopen_outdated(releases.QUEUE, filtering.made_with, utc_now())
 
     def report(partition: str) -> Report:
@@ -140,7 +140,7 @@ def packages(
         return Report(metadata, totals.version, inputs, judge_hour(totals, environment))
 
     if config.only_due:
-        done = work_through(filtering, span=span_of(context), seconds=environment.run_seconds, **terms)
+        done = work(span=span_of(context), seconds=environment.run_seconds)
         for partition in sorted({item.partition for item in done}):
             record(context, partition, report(partition))
         return
@@ -148,7 +148,7 @@ def packages(
     for partition in context.partition_keys:
         span = Span(partition, partition)
         kept, damaged = reopen_damaged(filtering, span)
-        made = sum(1 for _ in work_through(filtering, span=span, seconds=float("inf"), **terms))
+        made = sum(1 for _ in work(span=span, seconds=float("inf")))
         context.log.info("%s: %d files kept, %d not intact, %d worked on", partition, kept, damaged, made)
         reports[partition] = report(partition)
         if len(context.partition_keys) > 1:

@@ -28,7 +28,7 @@ accept_mapping = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=filter_packages, minimum_interval_seconds=10, default_status=RUNNING)
+@dg.sensor(job=filter_packages, minimum_interval_seconds=5, default_status=RUNNING)
 def mobile_packages_uploaded(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],

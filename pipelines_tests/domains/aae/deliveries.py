@@ -127,10 +127,15 @@ class Child:
 
     process: subprocess.Popen[str]
 
-    def go(self) -> None:
-        """Let it begin."""
+    def is_ready(self) -> bool:
+        """Waits until it may begin."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline() == "ready\n"
+
+    def go(self, now: datetime | None = None) -> None:
+        """Let it begin, at this time for good or by the real clock."""
         assert self.process.stdin is not None
-        self.process.stdin.write("go\n")
+        self.process.stdin.write(f"{now.isoformat() if now else ''}\n")
         self.process.stdin.flush()
 
     def wait(self) -> None:
@@ -147,9 +152,8 @@ def run_elsewhere(
     lease_seconds: float = 90,
     send_seconds: float = 5,
     connections: int = 4,
-    real_clock: bool = False,
 ) -> Iterator[Child]:
-    """A process that is ready to deliver what is due, and begins when it is told to; killed at the end if need be."""
+    """A process that is to deliver what is due, and begins when it is told to; killed at the end if need be."""
     told = {
         "folder": str(site.folder),
         "url": site.endpoint.url,
@@ -158,16 +162,13 @@ def run_elsewhere(
         "lease_seconds": lease_seconds,
         "send_seconds": send_seconds,
         "connections": connections,
-        "now": None if real_clock else site.now.isoformat(),
     }
     code = "from pipelines_tests.domains.aae.deliveries import deliver_as_told; deliver_as_told()"
     command = [sys.executable, "-c", code, json.dumps(told)]
-    with subprocess.Popen(  # noqa: S603 (this interpreter, this file)
+    with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
     ) as process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
             yield Child(process)
         finally:
             process.kill()
@@ -180,9 +181,7 @@ def deliver_as_told() -> None:
     limits = Limits(told["connections"], told["send_seconds"] / 2, told["send_seconds"] / 2)
     site = Site(Path(told["folder"]), Endpoint(DESTINATION, told["url"], credentials, limits))
     terms = Terms(told["connections"], timedelta(seconds=told["lease_seconds"]), told["send_seconds"], 60, POLICY)
-    fixed = told["now"] and datetime.fromisoformat(told["now"])
-    now: Callable[[], datetime] = (lambda: fixed) if fixed else utc_now
-    run = Delivery(site.ledger, site.lake, site.endpoint, QUEUE, terms, owner=told["owner"], now=now)
     print("ready", flush=True)
-    sys.stdin.readline()
-    run.run()
+    moment = sys.stdin.readline().strip()
+    now: Callable[[], datetime] = (lambda: datetime.fromisoformat(moment)) if moment else utc_now
+    Delivery(site.ledger, site.lake, site.endpoint, QUEUE, terms, owner=told["owner"], now=now).run()

@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -24,7 +24,8 @@ def test_killed_after_the_object_arrived_and_before_that_was_recorded(
     aae.behave(Behaviour(delay=0.7, times=1), Behaviour(status=again))
     site.release("a.parquet")
     with run_elsewhere(site, certificates, owner="killed") as child:
-        child.go()
+        assert child.is_ready()
+        child.go(site.now)
         _wait_until(lambda: site.states() == {State.CLAIMED: 1})
         with _nobody_writes(site):
             _wait_until(lambda: len(aae.received()) == 1)
@@ -47,16 +48,20 @@ def test_killed_at_any_moments_everything_arrives_and_nothing_is_recorded_twice(
 ) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")
-    chance = random.Random(seed)  # noqa: S311 (picks moments, guards nothing)
+    chance = random.Random(seed)
     names = [f"{number:03}.parquet" for number in range(100)]
     site.release(*names)
     aae.behave(Behaviour(delay=0.05))
     kills = 3
-    for kill in range(kills):
-        with run_elsewhere(site, certificates, owner=f"killed {kill}") as child:
-            child.go()
+    with ExitStack() as stack:
+        runs = [run_elsewhere(site, certificates, owner=f"killed {number}") for number in range(kills)]
+        for child in [stack.enter_context(run) for run in runs]:
+            assert child.is_ready()
+            child.go(site.now)
             time.sleep(chance.uniform(0.05, 0.6))  # the moment is what is tried
-        site.later(seconds=91)
+            child.process.kill()
+            child.process.wait()
+            site.later(seconds=91)
     recorded = site.states()[State.SETTLED]
     assert site.deliver().outcomes["settled"] == len(names) - recorded
     assert site.states() == {State.SETTLED: len(names)}

@@ -20,9 +20,11 @@ def test_two_runs_of_one_partition_at_once_send_each_object_exactly_once(
     site.release(*names)
     aae.behave(Behaviour(delay=0.05))
     with (
-        run_elsewhere(site, certificates, owner="one", connections=8, real_clock=True) as one,
-        run_elsewhere(site, certificates, owner="two", connections=8, real_clock=True) as two,
+        run_elsewhere(site, certificates, owner="one", connections=8) as one,
+        run_elsewhere(site, certificates, owner="two", connections=8) as two,
     ):
+        assert one.is_ready()
+        assert two.is_ready()
         one.go()
         two.go()
         one.wait()
@@ -38,9 +40,8 @@ def test_a_run_that_was_frozen_beyond_its_lease_sends_and_records_nothing_of_wha
     """A machine that sleeps, a debugger, a long pause of the disk: when it goes on, another run has its objects."""
     site.release("a.parquet", "b.parquet")
     aae.behave(Behaviour(delay=1, times=1))
-    with run_elsewhere(
-        site, certificates, owner="frozen", lease_seconds=2, send_seconds=1.2, connections=1, real_clock=True
-    ) as child:
+    with run_elsewhere(site, certificates, owner="frozen", lease_seconds=1.5, send_seconds=1, connections=1) as child:
+        assert child.is_ready()
         child.go()
         while site.states()[State.CLAIMED] < 2:
             time.sleep(0.01)

@@ -164,7 +164,7 @@ def moments() -> Iterator[float]:
     """Moments to kill at, in seconds; the seed is printed, so that a failure can be had again."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    generator = random.Random(seed)  # noqa: S311 (spreads moments only)
+    generator = random.Random(seed)
     return (generator.uniform(0, 0.1) for _ in range(3))
 
 

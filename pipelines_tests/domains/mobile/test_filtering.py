@@ -6,7 +6,7 @@ import base64
 import gzip
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def test_a_line_of_100_megabytes_leaves_its_head_in_quarantine_and_takes_no_memo
 # Records
 
 
-REJECTED = {
+REJECTED: Mapping[str, tuple[Callable[[bytes], bytes], str | None, str]] = {
     "not UTF-8": (lambda record: record.replace(b'"deviceModel":"', b'"deviceModel":"\xe9'), None, "not UTF-8"),
     "duplicate key": (
         lambda record: record.replace(b'"metadata":{', b'"metadata":{"deviceModel":"",'),

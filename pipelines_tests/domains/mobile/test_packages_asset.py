@@ -78,7 +78,7 @@ def test_a_run_over_one_partition_records_what_its_files_hold(
     outputs = [home.output("a.json"), home.output("b.json")]
     assert metadata["dagster/row_count"] == sum(pq.read_metadata(path).num_rows for path in outputs) == 15
     assert metadata["bytes"] == sum(path.stat().st_size for path in outputs)
-    assert metadata["dagster/uri"] == outputs[0].parent.as_uri() + "/"
+    assert metadata["dagster/uri"] == f"{environment.lake}/mobile/packages/date=2026-03-01/hour=12/"
     counts = {"files": 2, "files_waiting": 0, "files_dead": 0, "records_read": 16, "records_rejected": 1}
     assert counts.items() <= metadata.items()
     assert metadata["reject_reasons"] == {"missing": 1}

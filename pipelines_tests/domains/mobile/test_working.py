@@ -19,6 +19,7 @@ from pipelines.core.periods import hour_key
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Reason, State
 from pipelines.domains.mobile import filtering, releases
+from pipelines.domains.mobile.verification import verify
 from pipelines.domains.mobile.working import reopen_damaged, work_through
 from pipelines_tests.domains.mobile.stages import (
     EVERYTHING,
@@ -292,7 +293,6 @@ def test_an_error_of_our_own_stops_no_other_file_and_tells_no_value(
     for name in names:
         stage.land(name, CONTENT)
     stage.take_in()
-    verify = filtering.verify
     calls = iter(names)
 
     def fail_once(*wanted: object) -> None:

@@ -1,0 +1,136 @@
+"""The commands: what they print, and the exit status that a script relies on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.cli import main
+from pipelines.demo import demo_environment, demonstrate
+from pipelines.environment import Environment
+from pipelines.sandbox.aae import Aae, Behaviour
+from pipelines.sandbox.addresses import sandbox_running
+from pipelines.sandbox.landing import land_samples
+
+
+@pytest.fixture(autouse=True)
+def _variables(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINES_HOME", str(environment.home))
+    monkeypatch.setenv("PIPELINES_UPLOADS_QUIET_SECONDS", "0")
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+@pytest.fixture
+def sandbox(environment: Environment) -> Iterator[Aae]:
+    with sandbox_running(environment.sandbox, utc_now()) as aae:
+        yield aae
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def land_one(environment: Environment) -> str:
+    (file, *_) = land_samples(environment.landing, [("QA1", None)], utc_now(), hours=1, packages=5)
+    return file.key
+
+
+def test_settle_does_what_is_due_and_exits_with_0_when_all_is_settled(environment: Environment, sandbox: Aae) -> None:
+    land_one(environment)
+    result = call("settle")
+    assert result.exit_code == 0, result.output
+    assert "aae_deliver_packages: done" in result.output
+    assert "aae/packages" in result.output
+    assert "settled" in result.output
+
+
+def test_settle_exits_with_3_while_work_remains(environment: Environment, sandbox: Aae) -> None:
+    land_one(environment)
+    sandbox.behave(Behaviour(status=429, retry_after="600"))
+    result = call("settle", "--wait", "1s")
+    assert result.exit_code == 3, result.output
+    assert "asked to wait" in result.output
+
+
+def test_settle_exits_with_1_when_something_failed(environment: Environment, sandbox: Aae) -> None:
+    land_one(environment)
+    sandbox.behave(Behaviour(status=400))
+    assert call("settle").exit_code == 1
+    assert call("settle").exit_code == 1  # a dead letter stays a failure
+
+
+def test_settle_without_a_sandbox_says_how_to_start_it_and_ends(environment: Environment) -> None:
+    land_one(environment)
+    result = call("settle")
+    assert result.exit_code == 1
+    assert "aae_deliver_packages: failed" in result.output
+    assert "start it with 'pipelines sandbox'" in result.output
+
+
+def test_trace_tells_where_a_file_is_and_what_became_of_it(environment: Environment, sandbox: Aae) -> None:
+    key = land_one(environment)
+    call("settle")
+    name = key.rsplit("/", 1)[-1]
+    result = call("trace", name)
+    assert result.exit_code == 0
+    lines = [line for line in result.output.splitlines() if name in line]
+    assert len(lines) == 2  # the landed file, and what was released of it
+    assert all("settled" in line for line in lines)
+    assert "/runs/" in result.output
+    assert call("trace", "no-such-file").exit_code == 1
+
+
+def test_doctor_names_each_system_and_fails_if_one_is_not_well(environment: Environment) -> None:
+    result = call("doctor")
+    assert result.exit_code == 1
+    assert "the sandbox does not run" in result.output
+    for system in ("landing", "lake", "ledger", "privacy mapping"):
+        assert f"ok   {system}" in result.output
+
+
+def test_doctor_is_content_when_all_is_well(environment: Environment, sandbox: Aae) -> None:
+    result = call("doctor")
+    assert result.exit_code == 0, result.output
+    assert "trusted on both sides" in result.output
+
+
+def test_doctor_shows_every_setting_with_its_variable(environment: Environment) -> None:
+    output = call("doctor", "--settings").output
+    for name in Environment.model_fields:
+        assert f"PIPELINES_{name.upper()} " in output
+
+
+def test_a_wrong_variable_is_one_line_and_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINES_AAE_CONNECTIONS", "many")
+    result = call("settle")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "Error: PIPELINES_AAE_CONNECTIONS: Input should be a valid integer, unable to parse string as an integer"
+    ]
+
+
+def test_the_demo_makes_what_it_says_on_the_real_mapping(
+    environment: Environment, reference_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINES_REFERENCE_DATA", str(reference_data))
+    result = call("demo", "--packages", "600")
+    assert result.exit_code == 0, result.output
+    assert "7,606 rows" in result.output
+    assert "600" in result.output
+
+
+def test_the_demo_does_without_the_real_mapping_and_says_what_is_missing(environment: Environment) -> None:
+    """A landing that can't be read makes nothing; the demo must not call that a success."""
+    own = demo_environment(Environment(home=environment.home, reference_data=Path("nowhere")))
+    assert own.privacy_mapping == ""
+    made = demonstrate(own.model_copy(update={"mobile_packages_enabled": False}), 50, lambda _: None)
+    assert any("every landed file is settled: 0 of" in one for one in made.missing)
+
+
+@pytest.mark.parametrize("text", ["10", "m", "ten m", "5d", ""])
+def test_a_wait_needs_a_number_and_a_unit(text: str) -> None:
+    result = call("settle", "--wait", text)
+    assert result.exit_code == 2
+    assert "as in 10m" in result.output
