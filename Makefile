@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NOBYTECODE = PYTHONDONTWRITEBYTECODE=
+# Errors only; pip of Python 3.11 resolves a hashed list wrongly, and the lock is complete.
+QUIETLY := -qq --disable-pip-version-check --no-compile --no-deps
 
 .PHONY: run demo test test-more test-all check bench clean
 .DELETE_ON_ERROR:
@@ -34,13 +35,16 @@ bench: $(READY)  ## the benchmarks, as ratios
 clean:  ## remove the environment and all local data
 	rm -rf $(VENV) .pipelines .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(READY): requirements.lock pyproject.toml
+$(READY): $(VENV)/.packages pyproject.toml
+	@$(BIN)/python -m pip install $(QUIETLY) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.packages: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV): about 130 packages, one or two minutes the first time"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@echo "  installing what requirements.lock names, each package checked by its hash"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install $(QUIETLY) --require-hashes -r requirements.lock
 	@echo "  compiling to bytecode, so that every run starts fast"
-	@$(NOBYTECODE) $(BIN)/python -m compileall -q -j 0 $(VENV)/lib || true
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # some ship templates that are no Python
 	@touch $@

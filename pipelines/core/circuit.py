@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipelines.core.retry import Judgement, RetryPolicy, Verdict
-from pipelines.core.work import Reason
 
 TRIPS_AFTER = 5
 """Failed attempts in a row, with no success between, after which the system rather than the objects is at fault."""
@@ -46,7 +45,7 @@ class Circuit:
             return replace(self, failures=failures)  # sent before it opened: no probe, and no reason to wait longer
         if self.is_open:
             probes = self.probes + 1
-        elif judgement.verdict is Verdict.SYSTEM or (failures >= TRIPS_AFTER and judgement.reason is not Reason.BUSY):
+        elif judgement.verdict is Verdict.SYSTEM or failures >= TRIPS_AFTER:
             probes = 1
         else:
             return replace(self, failures=failures, reason=judgement.reason)

@@ -142,6 +142,10 @@ class Aae:
         headers = {"Retry-After": behaviour.retry_after, "Location": behaviour.location}
         return web.Response(status=behaviour.status, headers={k: v for k, v in headers.items() if v is not None})
 
+    async def answer_head(self, request: web.Request) -> web.Response:
+        """Handles a HEAD of the endpoint itself: whether the key is right."""
+        return web.Response(status=HTTPStatus.OK if self._is_authorised(request) else HTTPStatus.UNAUTHORIZED)
+
     async def accept_behaviour(self, request: web.Request) -> web.Response:
         """Handles a PUT of a JSON list of behaviours, for callers in another process."""
         if not self._is_authorised(request):
@@ -204,6 +208,7 @@ async def serve(folder: Path, certificates: Certificates, key: str, port: int = 
     aae = Aae(folder, key)
     app = web.Application(client_max_size=_BODY_BYTES)
     app.router.add_put(f"{_PATH}/{{name}}", aae.accept_object)
+    app.router.add_head(_PATH, aae.answer_head)
     app.router.add_put("/sandbox/behaviour", aae.accept_behaviour)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()

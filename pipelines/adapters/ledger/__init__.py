@@ -86,8 +86,8 @@ class Ledger(Protocol):
     def items(self, queue: str, span: Span | None = None, states: Collection[State] | None = None) -> Iterable[Item]:
         """The items of a queue, in order of partition and name, read lazily."""
 
-    def standings(self, queue: str, span: Span | None = None) -> list[Standing]:
-        """Counts by state and reason."""
+    def standings(self, queue: str, span: Span | None = None, destination: str | None = None) -> list[Standing]:
+        """Counts by state and reason; of items bound for any destination, or for one."""
 
     def search(self, text: str, limit: int = 100) -> list[Item]:
         """Items whose name holds ``text``, with what was released from them and what they were released from."""

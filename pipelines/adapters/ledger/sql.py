@@ -206,13 +206,14 @@ class SqlLedger:
                 return
             after = (page[-1].partition, page[-1].name, page[-1].id)
 
-    def standings(self, queue: str, span: Span | None = None) -> list[Standing]:
+    def standings(self, queue: str, span: Span | None = None, destination: str | None = None) -> list[Standing]:
         """Counts by state and reason."""
+        bound = [] if destination is None else [work.c.destination == destination]
         query = (
             sa.select(
                 work.c.state, work.c.reason, sa.func.count(), sa.func.sum(work.c.size), sa.func.min(work.c.seen_at)
             )
-            .where(work.c.queue == queue, *_within(span))
+            .where(work.c.queue == queue, *_within(span), *bound)
             .group_by(work.c.state, work.c.reason)
             .order_by(work.c.state, work.c.reason)
         )

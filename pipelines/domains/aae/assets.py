@@ -101,7 +101,7 @@ def packages(
 
 def _finish(context: dg.AssetExecutionContext, ledger: Ledger, aae: Endpoint, environment: Environment) -> None:
     """Observe the endpoint, and fail the run if what waits or is dead asks for a person."""
-    standing = summarise(ledger.standings(QUEUE))
+    standing = summarise(ledger.standings(QUEUE, destination=aae.destination))
     circuit = ledger.circuit(f"{QUEUE} {aae.destination}")
     metadata = _metadata(standing) | {"destination": aae.destination, "in_order": not circuit.is_open}
     context.log_event(dg.AssetObservation(endpoint.key, metadata=metadata))

@@ -73,7 +73,7 @@ class Delivery:
         self._slots = asyncio.Semaphore(terms.connections)
         self._flying: set[asyncio.Task[None]] = set()
         self._errors: list[Exception] = []
-        self._stopping = False
+        self._ends_at = 0.0
         self._ending = asyncio.Event()
         self._finished: list[tuple[Item, Outcome]] = []
         self.done = Delivered()
@@ -84,15 +84,15 @@ class Delivery:
         return self.done
 
     async def _run(self, span: Span | None) -> None:
-        ends_at = time.monotonic() + self._terms.run_seconds
+        self._ends_at = time.monotonic() + self._terms.run_seconds
         with Leases(self._ledger, self._terms.lease, self._now) as leases:
             async with self._endpoint.open() as https:
                 recorder = asyncio.create_task(self._record_regularly(leases))
                 try:
-                    while time.monotonic() < ends_at and not recorder.done() and await self._fill(https, leases, span):
+                    while self._has_time() and not recorder.done() and await self._fill(https, leases, span):
                         await asyncio.wait({*self._flying, recorder}, return_when=asyncio.FIRST_COMPLETED)
                 finally:
-                    self._stopping = True
+                    self._ends_at = 0.0  # whatever ended it: what waits for a slot stays
                     if self._flying:
                         await asyncio.wait(self._flying)
                     self._ending.set()
@@ -155,9 +155,12 @@ class Delivery:
         )
         return outcome
 
+    def _has_time(self) -> bool:
+        return time.monotonic() < self._ends_at
+
     def _may_send(self, item: Item, leases: Leases) -> bool:
         in_order = self._circuit.allowance(self._now()) != 0
-        return in_order and not self._stopping and leases.holds(item, self._terms.send_seconds)
+        return in_order and self._has_time() and leases.holds(item, self._terms.send_seconds)
 
     def _withheld(self, item: Item, reason: Reason) -> Outcome:
         """Nothing leaves: the bytes that were released can't be had. It counts as an attempt, but not of the system."""

@@ -165,9 +165,7 @@ def run_elsewhere(
     }
     code = "from pipelines_tests.domains.aae.deliveries import deliver_as_told; deliver_as_told()"
     command = [sys.executable, "-c", code, json.dumps(told)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
-    ) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
         try:
             yield Child(process)
         finally:
