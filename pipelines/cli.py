@@ -138,23 +138,15 @@ def trace(key: str) -> None:
     environment = _environment()
     with closing(open_ledger(environment.ledger)) as ledger:
         items = ledger.search(key)
-    table = _table("name", "queue", "hour", "state", "attempts", "reason", "since (UTC)", "records", "run")
     for item in items:
-        records = f"{item.detail['written']} of {item.detail['read']}" if "read" in item.detail else ""
-        link = f"http://127.0.0.1:{environment.port}/runs/{item.owner}" if item.owner else ""
-        since = f"{item.changed_at:%Y-%m-%d %H:%M:%S}"
-        table.add_row(
-            item.name,
-            item.queue,
-            item.partition,
-            item.state,
-            str(item.attempts),
-            item.reason or "",
-            since,
-            records,
-            link,
-        )
-    console.print(table if items else f"Nothing that was seen has {key!r} in its name")
+        reason = f" ({item.reason})" if item.reason else ""
+        told = [f"{item.queue} {item.partition}", f"{item.state}{reason} since {item.changed_at:%Y-%m-%d %H:%M:%S} UTC"]
+        told += [f"attempts {item.attempts}"] if item.attempts else []
+        told += [f"{item.detail['written']} of {item.detail['read']} records"] if "read" in item.detail else []
+        told += [f"http://127.0.0.1:{environment.port}/runs/{item.owner}"] if item.owner else []
+        console.print(item.name, *(f"    {line}" for line in told), sep="\n")
+    if not items:
+        console.print(f"Nothing that was seen has {key!r} in its name")
     sys.exit(0 if items else 1)
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 import dagster as dg
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.core.planning import plan
+from pipelines.core.retry import RetryPolicy
 from pipelines.environment import Environment, at_load
 
 RUNNING = dg.DefaultSensorStatus.RUNNING if at_load().automation else dg.DefaultSensorStatus.STOPPED
 SCHEDULED = dg.DefaultScheduleStatus.RUNNING if at_load().automation else dg.DefaultScheduleStatus.STOPPED
+
+_STREAK = 6
+"""Failed runs in a row that are looked at: after so many the pause has reached its cap."""
 
 _LIVE = [
     dg.DagsterRunStatus.QUEUED,
@@ -52,6 +57,9 @@ def due_run(
         following = ledger.next_due(feed.queue)
         return dg.SkipReason("nothing is due" + (f"; the next at {following}" if following else ""))
     (request,) = requests
+    resumes_at = pause_after_failures(feed.job, instance, min(one.oldest_due for one in due))
+    if resumes_at is not None and now < resumes_at:
+        return dg.SkipReason(f"the last run left due work behind and failed; the next is asked for at {resumes_at}")
     return dg.RunRequest(
         job_name=feed.job,
         run_config={"ops": {"__".join(feed.asset.path): {"config": {"only_due": True}}}},
@@ -63,6 +71,18 @@ def due_run(
             "trigger": trigger,
         },
     )
+
+
+def pause_after_failures(job: str, instance: dg.DagsterInstance, oldest_due: datetime) -> datetime | None:
+    """When to ask again after runs that failed without taking what was due; each one makes the pause longer.
+
+    A run that took all and then failed, to raise an alarm, holds nothing up.
+    """
+    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=_STREAK)
+    streak = list(takewhile(lambda one: one.dagster_run.status is dg.DagsterRunStatus.FAILURE, records))
+    if not streak or oldest_due > streak[0].create_timestamp:
+        return None
+    return streak[0].create_timestamp + RetryPolicy().pause(len(streak), 0.0)
 
 
 def is_live(job: str, instance: dg.DagsterInstance, now: datetime, longest: timedelta) -> bool:

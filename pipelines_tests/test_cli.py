@@ -75,9 +75,10 @@ def test_trace_tells_where_a_file_is_and_what_became_of_it(environment: Environm
     name = key.rsplit("/", 1)[-1]
     result = call("trace", name)
     assert result.exit_code == 0
-    lines = [line for line in result.output.splitlines() if name in line]
-    assert len(lines) == 2  # the landed file, and what was released of it
-    assert all("settled" in line for line in lines)
+    lines = result.output.splitlines()
+    assert sum(name in line for line in lines) == 2  # the landed file, and what was released of it
+    assert sum("    settled since" in line for line in lines) == 2
+    assert any("records" in line for line in lines)
     assert "/runs/" in result.output
     assert call("trace", "no-such-file").exit_code == 1
 

@@ -46,8 +46,10 @@ def test_any_real_answer_starts_the_row_anew(answer: Judgement) -> None:
     assert not after(*[ERROR] * (TRIPS_AFTER - 1), answer, *[ERROR] * (TRIPS_AFTER - 1)).is_open
 
 
-def test_being_asked_to_wait_is_not_being_out_of_order() -> None:
-    assert not after(*[BUSY] * 50).is_open
+def test_being_asked_to_wait_again_and_again_opens_it() -> None:
+    """Each object would else lose its attempts, and die, to a limit that concerns them all."""
+    assert not after(*[BUSY] * (TRIPS_AFTER - 1)).is_open
+    assert after(*[BUSY] * TRIPS_AFTER).is_open
 
 
 def test_while_open_one_object_probes_when_the_time_has_come() -> None:

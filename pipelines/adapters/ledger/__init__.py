@@ -80,6 +80,9 @@ class Ledger(Protocol):
     def released(self, parent: int) -> list[Item]:
         """What was released from an item."""
 
+    def versions(self, queue: str, destination: str, name: str) -> list[Item]:
+        """All versions of one name, in the order in which they were first seen."""
+
     def reopen_outdated(self, queue: str, made_with: str, now: datetime) -> int:
         """Reopen what was made otherwise than ``made_with``, as long as nothing released from it may have left."""
 

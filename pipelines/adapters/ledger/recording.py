@@ -87,12 +87,16 @@ def _seen_again(row: sa.Row[Any], item: NewItem, now: datetime) -> Row:
     return values
 
 
+_WAS_AWAY = frozenset({Reason.GONE, Reason.OUTPUT_LOST, Reason.ALTERED})
+"""Given up since bytes were not there; being recorded again says that they are."""
+
+
 def _comes_back(row: sa.Row[Any], item: NewItem) -> bool:
     """Whether seeing this known version again means that it asks for work again."""
     if item.state is not State.PENDING:
         return False
     if row.state == State.DEAD:
-        return bool(row.reason == Reason.GONE)  # it was away and is there again
+        return row.reason in _WAS_AWAY
     if row.state == State.SETTLED:
         return not row.newest  # an older version was put back
     return row.state in (State.ASIDE, State.SUPERSEDED)  # the future has come, or an older version was put back

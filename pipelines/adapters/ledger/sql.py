@@ -161,6 +161,11 @@ class SqlLedger:
         query = sa.select(*ITEM).where(work.c.parent == parent).order_by(work.c.id)
         return [read_item(row) for row in self._read(query)]
 
+    def versions(self, queue: str, destination: str, name: str) -> list[Item]:
+        """All versions of one name, in the order in which they were first seen."""
+        named = (work.c.queue == queue, work.c.destination == destination, work.c.name == name)
+        return [read_item(row) for row in self._read(sa.select(*ITEM).where(*named).order_by(work.c.id))]
+
     def reopen_outdated(self, queue: str, made_with: str, now: datetime) -> int:
         """Reopen what was made otherwise; see the protocol."""
         # Found from the open releases, so that the cost does not grow with what is delivered.

@@ -81,8 +81,10 @@ class Filtering:
             return self._again(item, Reason.UNREADABLE)
 
     def _filter(self, item: Item) -> Outcome:
-        sent = [one for one in self.ledger.released(item.id) if one.uncertain or one.attempts or one.state in _LEFT]
-        # What may have left keeps the mapping that it left with: two releases of one record can be intersected.
+        exports = self.ledger.versions(releases.EXPORTS, self.destination, releases.export_name(item))
+        sent = [one for one in exports if one.uncertain or one.attempts or one.state in _LEFT]
+        # What may have left keeps the mapping that it left with, rewritten or not: two releases of one record under
+        # two mappings can be intersected.
         mapping = accepted.version(self.lake, sent[-1].detail["mapping"]) if sent else self.mapping
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as rejected:
             made = self._make(item, mapping, output, rejected)
@@ -90,7 +92,7 @@ class Filtering:
                 return Outcome(item.id, item.fence, State.PENDING, attempted=False)
             self._publish(self.landing, releases.quarantine_key(item), rejected, sum(made.tally.rejected.values()))
             self._publish(self.lake, releases.output_key(item), output, made.tally.written)
-        return self._settled(item, self._facts(item, made, mapping), sent)
+        return self._settled(item, self._facts(item, made, mapping), [one for one in sent if one.parent == item.id])
 
     def _make(self, item: Item, mapping: PrivacyMapping, output: IO[bytes], rejected: IO[bytes]) -> Made:
         """Write the output and the rejects, and verify the output."""

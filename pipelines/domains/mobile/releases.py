@@ -30,12 +30,16 @@ def source_name(item: Item) -> str:
     return item.name.rsplit("/", 1)[-1]
 
 
+def export_name(item: Item) -> str:
+    """The name of a landed file's output where it is delivered; that of a rewritten file is the same."""
+    return f"{hour_start(item.partition):%Y-%m-%d-%H}-{source_name(item)}.parquet"
+
+
 def release(item: Item, facts: Mapping[str, Any], destination: str, cause: str) -> tuple[NewItem, ...]:
     """The delivery of a landed file's output, if it has one: one name at the destination, one content."""
     if facts["output"] is None:
         return ()
-    hour = hour_start(item.partition)
-    name = f"{hour:%Y-%m-%d-%H}-{source_name(item)}.parquet"
+    name = export_name(item)
     detail = {
         "key": facts["output"],
         "name": name,

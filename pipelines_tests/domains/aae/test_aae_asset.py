@@ -267,8 +267,28 @@ def test_no_run_is_asked_for_while_one_is_live_and_one_that_died_without_a_word_
 def test_a_run_that_is_over_keeps_none_from_being_asked_for(house: House) -> None:
     house.release("a.parquet")
     job = build(house.environment).resolve_job_def(JOB)
-    for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+    for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED):
         house.instance.create_run_for_job(job, status=status)
+    assert isinstance(house.asked(), dg.RunRequest)
+
+
+def test_runs_that_fail_without_taking_what_is_due_are_asked_for_ever_less_often(house: House) -> None:
+    """Code that does not load fails each run at once: a run every few seconds would only fill the disk."""
+    house.release("a.parquet")
+    job = build(house.environment).resolve_job_def(JOB)
+    for seconds in (30, 120, 480):
+        house.instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE)
+        now = utc_now()
+        assert isinstance(house.asked(now=now + timedelta(seconds=seconds - 5)), dg.SkipReason)
+        assert isinstance(house.asked(now=now + timedelta(seconds=seconds + 1)), dg.RunRequest)
+    house.instance.create_run_for_job(job, status=dg.DagsterRunStatus.SUCCESS)
+    assert isinstance(house.asked(), dg.RunRequest)
+
+
+def test_a_run_that_took_all_and_then_raised_an_alarm_holds_nothing_up(house: House) -> None:
+    job = build(house.environment).resolve_job_def(JOB)
+    house.instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE)
+    house.release("a.parquet")
     assert isinstance(house.asked(), dg.RunRequest)
 
 

@@ -201,12 +201,13 @@ def test_a_wait_shorter_than_our_own_pause_hurries_nothing(site: Site, aae: Aae)
     assert site.items()["a.parquet"].due_at == NOW + timedelta(seconds=30)
 
 
-def test_being_asked_to_wait_by_many_does_not_open_the_circuit(site: Site, aae: Aae) -> None:
+def test_being_asked_to_wait_for_every_object_opens_the_circuit_for_that_long(site: Site, aae: Aae) -> None:
     aae.behave(Behaviour(status=429, retry_after="60"))
     site.release(*MANY)
     site.deliver()
-    assert not site.circuit().is_open
-    assert {item.due_at for item in site.items().values()} == {NOW + timedelta(seconds=60)}
+    assert site.circuit().probe_at == NOW + timedelta(seconds=60)
+    assert {item.state for item in site.items().values()} == {State.PENDING}
+    assert sum(item.attempts for item in site.items().values()) < len(MANY)
 
 
 # No answer

@@ -330,3 +330,20 @@ def test_a_run_that_is_out_of_time_leaves_the_rest_for_the_next(stage: Stage) ->
     stage.take_in()
     assert list(work_through(stage.filtering(), owner="run", lease=LEASE, seconds=0, span=EVERYTHING)) == []
     assert stage.item("a.json").state is State.PENDING
+
+
+def test_a_file_rewritten_after_its_delivery_keeps_the_mapping_that_it_was_delivered_with(stage: Stage) -> None:
+    """Its versions share records: released under two mappings, they could be told apart where the mappings differ."""
+    records = lines()
+    stage.land("a.jsonl", text(records))
+    stage.run()
+    stage.deliver()
+    stage = stage.under(OTHER)
+    stage.land("a.jsonl", text([*records, *lines(seed=2)]))
+    stage.land("b.jsonl", text(lines(seed=3)))
+    stage.run(LATER)
+    assert mapping_of(stage.output("a.jsonl")) == MAPPING.sha256
+    assert mapping_of(stage.output("b.jsonl")) == OTHER.sha256
+    assert len(stage.released(State.PENDING)) == 2
+    stage.ledger.reopen_outdated(releases.QUEUE, stage.filtering().made_with, LATER)
+    assert stage.work(LATER) == []  # it is not made again and again
