@@ -1,6 +1,6 @@
-"""The privacy filter of a file, from its bytes to its verified parquet, beside the naive way and the least there is.
+"""The privacy filter, from a file's bytes to its verified parquet, beside the naive way and the least there is.
 
-Here: what is measured, and on which data. Not here: rounds, medians and ratios.
+Here: the data and the ways. Not here: how often they are run, and how they are compared.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 
+from benchmarks.measures import Work
 from pipelines.core.lines import gunzip, split_lines
 from pipelines.domains.mobile.files import read_mapping
 from pipelines.domains.mobile.mapping import PrivacyMapping
@@ -23,84 +24,95 @@ from pipelines.domains.mobile.verification import open_writer, verify
 from pipelines.sandbox.uploads import Record, land, packages, uploads
 
 HOUR = datetime(2025, 6, 5, 4, tzinfo=UTC)
-CHUNK = 1 << 20
-NAIVE_SAMPLE = 4_000
-"""Packages that the naive way is measured on: it has no fixed costs that matter, and takes minutes for a million."""
+NAIVE_PACKAGES = 4_000
+"""The naive way is measured on the first so many good lines: it grows as they do, and takes minutes for all."""
+
+_CHUNK = 1 << 20
+_PLACE = ["postaldistrict", "localauthority"]
 
 
-def make_data(folder: Path, count: int) -> None:
-    """Write the packages of an hour: as they are, and dense (no metric is zero); the good lines of each; our output."""
-    pairs = [(entry.district, entry.authority) for entry in _read_mapping().entries]
-    for name, change in _FORMS.items():
-        rng = Random(count)  # noqa: S311 - made-up sample data, no secret
-        good = 0
-        with (folder / f"{name}.jsonl").open("wb") as lines, (folder / f"{name}-good.jsonl").open("wb") as sample:
-            for record in packages(1, count, pairs, HOUR):
-                line = change(record, rng) + b"\n"
-                lines.write(line)
-                if record.bad is None and good < NAIVE_SAMPLE:
-                    sample.write(line)
-                    good += 1
-        filter_file(folder, name)
+def make_file(form: str, count: int, target: Path) -> None:
+    """Write an hour's packages, 1 % of them bad; beside them the good lines for the naive way, and our output.
+
+    Args:
+        form: One of `FORMS`.
+        count: The packages.
+        target: The file of lines; the others have its name, with another suffix.
+    """
+    good, rng = 0, Random(count)  # noqa: S311 - made-up sample data, no secret
+    with target.open("wb") as lines, target.with_suffix(".good").open("wb") as sample:
+        for record in packages(1, count, _list_pairs(), HOUR):
+            line = FORMS[form](record, rng) + b"\n"
+            lines.write(line)
+            if record.bad is None and good < NAIVE_PACKAGES:
+                sample.write(line)
+                good += 1
+    prepare_ours(target)()
 
 
-def make_landing(folder: Path, count: int) -> None:
-    """Land a day of packages, packed and plain, as they arrive: in many files."""
-    pairs = [(entry.district, entry.authority) for entry in _read_mapping().entries]
-    land(uploads(1, HOUR.replace(hour=0), 24, count, pairs), folder)
+def make_landing(count: int, target: Path) -> None:
+    """Land a day of packages as they arrive: in many files, packed and plain."""
+    for _ in land(uploads(1, HOUR.replace(hour=0), 24, count, _list_pairs(), files_per_hour=8), target):
+        pass
 
 
-def filter_file(folder: Path, name: str) -> int:
-    """Ours: strict parsing, every check, the mapping, parquet, verification. Gives the packages read."""
-    return _filter(folder / f"{name}.jsonl", folder / f"{name}.parquet")
+def prepare_ours(source: Path) -> Work:
+    """Ours: strict reading, every check, the mapping, the parquet and its verification; a folder file by file."""
+    mapping = _read_mapping()
+    files = sorted(source.rglob("batch-*")) if source.is_dir() else [source]
+    output = source.with_suffix(".parquet")
+    return lambda: sum(_filter_file(file, output, mapping) for file in files)
 
 
-def filter_landing(folder: Path) -> int:
-    """Ours, over a whole landing folder, file after file."""
-    return sum(_filter(file, folder / "output.parquet") for file in sorted(folder.rglob("batch-*.json*")))
-
-
-def filter_naively(folder: Path, name: str) -> int:
-    """The naive way, on good lines only: pandas flattens, maps row by row and writes."""
+def prepare_naive(source: Path) -> Work:
+    """The naive way, on good lines only: pandas flattens the packages, maps them row by row and writes them."""
     import pandas as pd  # noqa: PLC0415 - the other ways don't pay for it
 
     mapping = _read_mapping()
-    lines = (folder / f"{name}-good.jsonl").read_bytes().splitlines()
-    frame = pd.json_normalize([json.loads(line) for line in lines])
-    frame.columns = pd.Index([column.rpartition(".")[2].lower() for column in frame.columns])
-    places = ["postaldistrict", "localauthority"]
 
-    def find_cell(row: Any) -> pd.Series[Any]:
-        district, authority = row[places]
-        return pd.Series(mapping.lookup(district, None if pd.isna(authority) else authority), places)
+    def find_cell(row: pd.Series[Any]) -> tuple[str, str | None]:
+        authority = row["localauthority"]
+        return mapping.lookup(row["postaldistrict"], None if pd.isna(authority) else authority)
 
-    frame[places] = frame.apply(find_cell, axis=1)
-    frame.to_parquet(folder / f"{name}-naive.parquet", index=False)
-    return len(lines)
+    def work() -> int:
+        lines = source.with_suffix(".good").read_bytes().splitlines()
+        frame = pd.json_normalize([json.loads(line) for line in lines])
+        frame.columns = pd.Index([column.rpartition(".")[2].lower() for column in frame.columns])
+        frame[_PLACE] = frame.apply(find_cell, axis=1, result_type="expand")
+        frame.to_parquet(source.with_suffix(".naive"), index=False)
+        return len(lines)
+
+    return work
 
 
-def parse_and_write(folder: Path, name: str) -> int:
-    """The least there is: each line is parsed, nothing in it looked at; a table that is there already is written."""
+def prepare_least(source: Path) -> Work:
+    """The least there is: each line is parsed and nothing looked at; the table to write is there already."""
     import simdjson  # noqa: PLC0415 - the other ways don't pay for it
 
     parse = simdjson.Parser().parse
-    lines = (folder / f"{name}.jsonl").read_bytes().splitlines()
-    for line in lines:
-        try:
-            parse(line)
-        except (ValueError, RuntimeError):
-            continue
-    pq.write_table(pq.read_table(folder / f"{name}.parquet"), folder / f"{name}-least.parquet")
-    return len(lines)
+    table = pq.read_table(source.with_suffix(".parquet"))
+
+    def work() -> int:
+        read = 0
+        with source.open("rb") as lines:
+            for line in lines:
+                read += 1
+                try:
+                    parse(line)
+                except (ValueError, RuntimeError):  # the bad ones
+                    continue
+        pq.write_table(table, source.with_suffix(".least"))
+        return read
+
+    return work
 
 
-def _filter(source: Path, target: Path) -> int:
-    mapping = _read_mapping()
+def _filter_file(source: Path, target: Path, mapping: PrivacyMapping) -> int:
     chosen = PackageFilter(mapping, HOUR + timedelta(hours=1))
-    with target.open("w+b") as output, source.open("rb") as file:
-        chunks: Iterator[bytes] = iter(lambda: file.read(CHUNK), b"")
+    with source.open("rb") as file, target.open("w+b") as output:
+        chunks: Iterator[bytes] = iter(lambda: file.read(_CHUNK), b"")
         lines = split_lines(gunzip(chunks) if source.suffix == ".gz" else chunks)
-        with open_writer(output, {}) as writer:
+        with open_writer(output, {"mapping_sha256": mapping.sha256}) as writer:
             for batch in chosen.batches(lines):
                 writer.write_batch(batch.table)
         verify(output, mapping.targets, chosen.tally.written)
@@ -111,6 +123,10 @@ def _read_mapping() -> PrivacyMapping:
     return PrivacyMapping.parse(read_mapping("").raw)
 
 
+def _list_pairs() -> list[tuple[str, str | None]]:
+    return [(entry.district, entry.authority) for entry in _read_mapping().entries]
+
+
 def _fill_metrics(record: Record, rng: Random) -> bytes:
     if record.bad is not None:
         return record.raw
@@ -119,7 +135,8 @@ def _fill_metrics(record: Record, rng: Random) -> bytes:
     return orjson.dumps(package)
 
 
-_FORMS: Mapping[str, Callable[[Record, Random], bytes]] = {
+FORMS: Mapping[str, Callable[[Record, Random], bytes]] = {
     "sparse": lambda record, _: record.raw,
     "dense": _fill_metrics,
 }
+"""What the packages are like: nearly all metrics zero, as phones send them, or none."""

@@ -57,10 +57,11 @@ def split_lines(chunks: Iterable[bytes], limit: int = LINE_LIMIT) -> Iterator[Li
     open_line = _OpenLine(limit)
     for chunk in _drop_mark(chunks):
         *ends, start = chunk.split(b"\n")
+        is_open = bool(open_line)
         for end in ends:
-            if open_line or len(end) > limit:
+            if is_open or len(end) > limit:
                 open_line.add(end)
-                line = open_line.close(number)
+                line, is_open = open_line.close(number), False
             else:  # most lines stand whole in their chunk
                 line = _make_line(number, end.removesuffix(b"\r"))
             if line:

@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
-from operator import itemgetter
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +20,8 @@ from pipelines.core.lines import BrokenStream, Line, LongLine
 from pipelines.domains.mobile.columns import Place
 from pipelines.domains.mobile.faults import Fault, Reason, find_fault, parse_package
 from pipelines.domains.mobile.instants import Instant, read_instant
-from pipelines.domains.mobile.rows import Rows, drop_nulls
+from pipelines.domains.mobile.records import Record, convert_package, read_record
+from pipelines.domains.mobile.rows import Rows
 
 FUTURE_TOLERANCE = timedelta(days=365)
 
@@ -137,32 +137,31 @@ class PackageFilter:
 
     def _take(self, data: bytes, rows: Rows) -> Fault | None:
         """Add a record to the rows, or say why not."""
+        record = read_record(data)
+        if record is not None and self._add(record, rows):
+            return None
         package = parse_package(data)
         if isinstance(package, Fault):
             return package
-        facts = self._map_facts(package)
-        if facts is None:
-            return find_fault(package) or Fault(Place.WINDOW, Reason.IN_FUTURE)
-        metrics = package["metrics"]
-        if rows.add(facts, metrics) or rows.add(facts, drop_nulls(metrics)):
+        record = convert_package(package)
+        if record is not None and self._add(record, rows):
             return None
-        return find_fault(package)
+        return find_fault(package) or Fault(Place.WINDOW, Reason.IN_FUTURE)
 
-    def _map_facts(self, package: dict[str, Any]) -> tuple[object, ...] | None:
-        """What a row holds beside its metrics; None if something is wrong with it."""
-        window, metadata = package["analyticsWindow"], package["metadata"]
-        try:
-            texts = (*_get_window(window), *_get_metadata(metadata), metadata.get("localAuthority", ""))
-            several = package["includesMultipleApplicationVersions"]
-        except KeyError:
-            return None
-        if set(map(type, texts)) != _TEXT or type(several) is not bool:
-            return None
-        start, end = self._print_instant(texts[0]), self._print_instant(texts[1])
+    def _add(self, record: Record, rows: Rows) -> bool:
+        """Add a record to the rows, unless its window is wrong or too late."""
+        window, metadata = record.window, record.metadata
+        start, end = self._print_instant(window.start_date), self._print_instant(window.end_date)
         if start is None or end is None:
-            return None
-        district, authority = self._mapping.lookup(texts[2], metadata.get("localAuthority"))
-        return start, end, district, authority, *texts[3:-1], several
+            return False
+        facts = (
+            *(start, end),
+            *self._mapping.lookup(metadata.postal_district, metadata.local_authority),
+            *(metadata.device_model, metadata.latest_application_version, metadata.operating_system_version),
+            record.several_versions,
+        )
+        rows.add(facts, record)
+        return True
 
     def _finish(self, rows: Rows, rejects: list[Reject], count: int) -> Batch:
         table = rows.to_batch(self._dropped, self.tally.zero_filled)
@@ -180,6 +179,3 @@ def _print_instant(text: str, latest: Instant) -> str | None:
 
 
 _TOO_LONG = Fault("", Reason.TOO_LONG)
-_TEXT = {str}
-_get_window = itemgetter("startDate", "endDate")
-_get_metadata = itemgetter("postalDistrict", "deviceModel", "latestApplicationVersion", "operatingSystemVersion")
