@@ -20,10 +20,14 @@ from pipelines.adapters.objects import ObjectMissing, Objects, ObjectsUnavailabl
 from pipelines.core.delivery import conclude, put_back
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, Reason, State
+from pipelines.domains.aae.budget import Budget
 
 FLUSH_SECONDS = 0.25
 """Receipts are recorded in groups this old at most: a commit for each would cost more than the send, and a crash
 repeats only sends that the other side takes as the same object."""
+
+BYTES_AT_ONCE = 256 << 20
+"""Objects are small; a few huge ones must not be in memory all at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Delivery:
         self._circuit = ledger.circuit(self._circuit_name)
         self._recorded_circuit = self._circuit
         self._slots = asyncio.Semaphore(terms.connections)
+        self._memory = Budget(BYTES_AT_ONCE)
         self._flying: set[asyncio.Task[None]] = set()
         self._errors: list[Exception] = []
         self._ends_at = 0.0
@@ -125,7 +130,8 @@ class Delivery:
 
     async def _deliver(self, item: Item, https: Https, leases: Leases) -> None:
         try:
-            outcome = await self._attempt(item, https, leases)
+            async with self._memory.take(item.size):
+                outcome = await self._attempt(item, https, leases)
         except Exception as error:
             self._errors.append(error)
             outcome = replace(self._withheld(item, Reason.INTERNAL), uncertain=True)  # it may have left before

@@ -34,6 +34,14 @@ MAPPING_CHECKS = {
 }
 MAPPING = dg.AssetKey(["mobile", "privacy_mapping"])
 
+PLACES = dg.TableColumnLineage(
+    {
+        "postaldistrict": [dg.TableColumnDep(MAPPING, "merged_district")],
+        "localauthority": [dg.TableColumnDep(MAPPING, "merged_authority")],
+    }
+)
+"""Where the places in the output come from: never from what landed."""
+
 landed_packages = dg.AssetSpec(
     ["mobile", "landed_packages"],
     group_name="mobile",
@@ -171,4 +179,5 @@ def _metadata(totals: Totals) -> dict[str, Any]:
         "records_of_unknown_places": totals.unknown,
         "mapping_versions": sorted(totals.mappings),
         "reasons": dict(totals.reasons),
+        "dagster/column_lineage": PLACES,
     }
