@@ -3,13 +3,14 @@
 import gzip
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.adapters.ledger import open_ledger
+from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.work import State
 from pipelines.domains.mobile import files
@@ -31,6 +32,12 @@ def sandbox(environment: Environment) -> Iterator[Aae]:
         yield aae
 
 
+@pytest.fixture
+def ledger(environment: Environment) -> Iterator[Ledger]:
+    with closing(open_ledger(environment.ledger)) as opened:
+        yield opened
+
+
 def land(environment: Environment, packages: int = 400, hours: int = 6) -> list[UploadFile]:
     mapping = PrivacyMapping.parse(files.read_mapping("").raw)
     pairs = [(entry.district, entry.authority) for entry in mapping.entries]
@@ -38,11 +45,10 @@ def land(environment: Environment, packages: int = 400, hours: int = 6) -> list[
 
 
 def test_what_lands_is_filtered_and_delivered_and_every_record_is_accounted_for(
-    environment: Environment, sandbox: Aae
+    environment: Environment, sandbox: Aae, ledger: Ledger
 ) -> None:
     landed = land(environment)
     assert all(ran.success for ran in settle(environment))
-    ledger = open_ledger(environment.ledger)
     assert verdict(ledger)[1] == SETTLED
     filtered = list(ledger.items("mobile/packages"))
     assert {item.state for item in filtered} == {State.SETTLED}
@@ -60,10 +66,11 @@ def test_what_lands_is_filtered_and_delivered_and_every_record_is_accounted_for(
     assert recorded_partitions(environment, "aae/packages") == len(hours)
 
 
-def test_aae_has_the_very_bytes_of_the_lake_with_type_and_key(environment: Environment, sandbox: Aae) -> None:
+def test_aae_has_the_very_bytes_of_the_lake_with_type_and_key(
+    environment: Environment, sandbox: Aae, ledger: Ledger
+) -> None:
     land(environment, packages=50, hours=2)
     list(settle(environment))
-    ledger = open_ledger(environment.ledger)
     lake = Path(environment.home / "lake")
     sent = list(ledger.items("aae/packages"))
     assert sent
@@ -114,34 +121,37 @@ def test_settling_again_finds_nothing_to_do(environment: Environment, sandbox: A
     assert len(sandbox.received()) == received
 
 
-def test_what_waits_and_what_is_dead_shows_in_the_verdict(environment: Environment, sandbox: Aae) -> None:
+def test_what_waits_and_what_is_dead_shows_in_the_verdict(
+    environment: Environment, sandbox: Aae, ledger: Ledger
+) -> None:
     land(environment, packages=50, hours=2)
     sandbox.behave(Behaviour(status=429, retry_after="3600"))
     list(settle(environment))
-    assert verdict(open_ledger(environment.ledger))[1] == REMAINS
+    assert verdict(ledger)[1] == REMAINS
     sandbox.behave(Behaviour(status=400))
-    ledger = open_ledger(environment.ledger)
     assert {item.reason for item in ledger.items("aae/packages")} >= {"asked to wait"}
 
 
-def test_a_refused_object_is_a_dead_letter_and_the_run_says_so(environment: Environment, sandbox: Aae) -> None:
+def test_a_refused_object_is_a_dead_letter_and_the_run_says_so(
+    environment: Environment, sandbox: Aae, ledger: Ledger
+) -> None:
     landed = [file for file in land(environment, packages=50, hours=2) if file.good]
     refused = landed[0].key.rsplit("/", 1)[-1]
     sandbox.behave(Behaviour(status=400, names=f"*{refused}*"))
     ran = list(settle(environment))
     assert [one.success for one in ran if one.job == "aae_deliver_packages"] == [False]
-    rows, status = verdict(open_ledger(environment.ledger))
+    rows, status = verdict(ledger)
     assert status == FAILED
     assert ["aae/packages", "dead", "refused", "1"] in [row[:4] for row in rows]
     assert len({one.name for one in sandbox.received() if one.kept}) == len(landed) - 1
 
 
-def test_a_switched_off_feed_keeps_its_backlog(environment: Environment, sandbox: Aae) -> None:
+def test_a_switched_off_feed_keeps_its_backlog(environment: Environment, sandbox: Aae, ledger: Ledger) -> None:
     off = Environment(home=environment.home, uploads_quiet_seconds=0, aae_packages_enabled=False)
     land(off, packages=50, hours=2)
     list(settle(off))
     assert sandbox.received() == []
-    waiting = [row for row in verdict(open_ledger(off.ledger))[0] if row[0] == "aae/packages"]
+    waiting = [row for row in verdict(ledger)[0] if row[0] == "aae/packages"]
     assert {row[1] for row in waiting} == {"pending"}
     list(settle(environment))
-    assert verdict(open_ledger(environment.ledger))[1] == SETTLED
+    assert verdict(ledger)[1] == SETTLED

@@ -30,8 +30,12 @@ def sqlite_engine(url: str) -> sa.Engine:
         if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    with FileLock(path.with_suffix(".migrating")):
-        migrate(engine)
+    try:
+        with FileLock(path.with_suffix(".migrating")):
+            migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 
