@@ -3,11 +3,16 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from pipelines.environment import Environment
 
 REPOSITORY = Path(__file__).parent.parent
+
+# Speed is measured in benchmarks: a slow machine must not fail a test.
+hypothesis.settings.register_profile("pipelines", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("pipelines")
 
 
 def pytest_configure() -> None:
