@@ -20,6 +20,9 @@ from pipelines.environment import at_load
 
 OWNERS = ["team:data-platform"]
 
+ALARM = "alarm"
+"""The tag of a run that did its work and then failed, to call a person."""
+
 # Each run would print them; what they warn of is held by tests against the locked version of Dagster.
 warnings.filterwarnings("ignore", "Parameter `backfill_policy`")
 warnings.filterwarnings("ignore", "Specifying a partitions_def on an AssetCheckSpec")

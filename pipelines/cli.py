@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack, closing
 from datetime import timedelta
@@ -36,6 +37,7 @@ class Duration(click.ParamType[timedelta]):
 @click.group()
 def main() -> None:
     """Uploads in, privacy-safe analytics and verified exports out."""
+    os.umask(0o077)  # what lands here is raw, and so is its quarantine: readable by the owner alone
 
 
 def _environment() -> Environment:
@@ -144,7 +146,7 @@ def trace(key: str) -> None:
         told += [f"attempts {item.attempts}"] if item.attempts else []
         told += [f"{item.detail['written']} of {item.detail['read']} records"] if "read" in item.detail else []
         told += [f"http://127.0.0.1:{environment.port}/runs/{item.owner}"] if item.owner else []
-        console.print(item.name, *(f"    {line}" for line in told), sep="\n")
+        console.print(item.name, *(f"    {line}" for line in told), sep="\n", markup=False)
     if not items:
         console.print(f"Nothing that was seen has {key!r} in its name")
     sys.exit(0 if items else 1)

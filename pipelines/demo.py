@@ -38,6 +38,7 @@ def demo_environment(environment: Environment) -> Environment:
     real = mapping.exists() and population.exists()
     return Environment(
         home=home,
+        dagster_home=home / "dagster",
         landing="",
         lake="",
         ledger="",

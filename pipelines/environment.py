@@ -21,13 +21,17 @@ SANDBOX = "sandbox"
 _LOCAL = ("file", "memory", "sqlite")
 
 
-def _without_password(url: str) -> str:
-    if "@" in urlsplit(url).netloc and ":" in urlsplit(url).netloc.rsplit("@", 1)[0]:
-        raise ValueError("a URL must not hold a password: put it into the variable of the same name with _PASSWORD")
+def _canonical(url: str) -> str:
+    """One spelling for one system: receipts name it. Nothing secret may be part of it."""
+    parts = urlsplit(url)
+    if "@" in parts.netloc or (parts.scheme.startswith("http") and (parts.query or parts.fragment)):
+        raise ValueError("a URL must hold no user, password or token: secrets stand in variables of their own")
+    if parts.scheme.startswith("http"):
+        return f"{parts.scheme}://{parts.netloc.lower().removesuffix(':443')}{parts.path.rstrip('/')}"
     return url
 
 
-Url = Annotated[str, AfterValidator(_without_password)]
+Url = Annotated[str, AfterValidator(_canonical)]
 
 
 def _url(default: str, what: str) -> str:
@@ -42,6 +46,7 @@ class Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     home: Path = Field(Path(".pipelines"), description="Folder of all local data")
+    dagster_home: Path = Field(Path(), description="Dagster's own home; empty is DAGSTER_HOME, else below the data")
     start: date = Field(date(2025, 1, 1), description="First day of every time partition (UTC)")
     automation: bool = Field(True, description="Whether sensors and schedules start switched on")
     port: int = Field(3000, description="Port of the UI on 127.0.0.1")
@@ -94,6 +99,7 @@ class Environment(BaseSettings):
             "landing": (home / "landing").as_uri(),
             "lake": (home / "lake").as_uri(),
             "ledger": f"sqlite:///{home / 'ledger.db'}",
+            "dagster_home": Path(os.environ.get("DAGSTER_HOME") or home / "dagster"),
         }
         return defaults | {name: value for name, value in values.items() if value != ""} | {"home": home}
 
@@ -109,11 +115,6 @@ class Environment(BaseSettings):
                 f"{_variable(pretended[0])} is the sandbox while {_variable(far[0])} is not local: name the real system"
             )
         return self
-
-    @property
-    def dagster_home(self) -> Path:
-        """Dagster's own home: ``DAGSTER_HOME``, else a folder beside the local data."""
-        return Path(os.environ.get("DAGSTER_HOME") or self.home / "dagster")
 
     @property
     def sandbox(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -10,6 +10,7 @@ from itertools import takewhile
 import dagster as dg
 
 from pipelines.adapters.ledger import Ledger
+from pipelines.assets import ALARM
 from pipelines.core.planning import plan
 from pipelines.core.retry import RetryPolicy
 from pipelines.environment import Environment, at_load
@@ -21,7 +22,6 @@ _STREAK = 6
 """Failed runs in a row that are looked at: after so many the pause has reached its cap."""
 
 _LIVE = [
-    dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -73,22 +73,31 @@ def due_run(
     )
 
 
-def pause_after_failures(job: str, instance: dg.DagsterInstance, oldest_due: datetime) -> datetime | None:
+def pause_after_failures(
+    job: str, instance: dg.DagsterInstance, oldest_due: datetime, tags: Mapping[str, str] | None = None
+) -> datetime | None:
     """When to ask again after runs that failed without taking what was due; each one makes the pause longer.
 
-    A run that took all and then failed, to raise an alarm, holds nothing up.
+    A run that did its work and then failed, to raise an alarm, holds nothing up. With ``tags``, only runs that have
+    them count.
     """
-    records = instance.get_run_records(dg.RunsFilter(job_name=job), limit=_STREAK)
-    streak = list(takewhile(lambda one: one.dagster_run.status is dg.DagsterRunStatus.FAILURE, records))
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=_STREAK)
+    streak = list(takewhile(_failed, records))
     if not streak or oldest_due > streak[0].create_timestamp:
         return None
     return streak[0].create_timestamp + RetryPolicy().pause(len(streak), 0.0)
 
 
+def _failed(record: dg.RunRecord) -> bool:
+    run = record.dagster_run
+    return run.status is dg.DagsterRunStatus.FAILURE and ALARM not in run.tags
+
+
 def is_live(job: str, instance: dg.DagsterInstance, now: datetime, longest: timedelta) -> bool:
-    """Whether a run of the job is under way. One that is older than any run can be died without a word."""
-    filters = dg.RunsFilter(job_name=job, statuses=_LIVE, created_after=now - longest)
-    return bool(instance.get_run_records(filters, limit=1))
+    """Whether a run of the job waits or is under way. One older than any run can be died without a word."""
+    waiting = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED])
+    running = dg.RunsFilter(job_name=job, statuses=_LIVE, created_after=now - longest)
+    return any(instance.get_run_records(filters, limit=1) for filters in (waiting, running))
 
 
 def pending_checks(asset: dg.AssetKey, partitions: Collection[str]) -> list[dg.AssetCheckEvaluation]:

@@ -59,9 +59,11 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
                 continue
             failed.clear()
             following = min((due for queue in QUEUES if (due := ledger.next_due(queue)) is not None), default=None)
-            if following is None or following > gives_up:
+            now = utc_now()
+            # What is due and yet was not asked for is held: by a switch, by a pause, or till the next probe.
+            if following is None or following > gives_up or now >= gives_up:
                 return
-            time.sleep(max(_NAP, following - utc_now()).total_seconds())
+            time.sleep(min(max(_NAP, following - now), gives_up - now).total_seconds())
 
 
 def verdict(ledger: Ledger) -> tuple[list[list[str]], int]:

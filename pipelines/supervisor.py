@@ -103,6 +103,8 @@ def _children(variables: dict[str, str], logs: Path) -> Iterator[Start]:
 @contextmanager
 def _stopping_on_signals() -> Iterator[None]:
     def stop(_signal: int, _frame: FrameType | None) -> None:
+        for one in before:
+            signal.signal(one, signal.SIG_IGN)  # a second Ctrl-C must not leave children behind
         raise Stopped
 
     before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}

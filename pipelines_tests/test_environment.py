@@ -37,7 +37,12 @@ def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environme
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"LEDGER": "postgresql://me:canary-secret@host/db"}, "PIPELINES_LEDGER: a URL must not hold a password"),
+        (
+            {"LEDGER": "postgresql://me:canary-secret@host/db"},
+            "PIPELINES_LEDGER: a URL must hold no user, password or token",
+        ),
+        ({"AAE": "https://canary-secret@host/in"}, "PIPELINES_AAE: a URL must hold no user"),
+        ({"AAE": "https://host/in?sig=canary-secret"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"LANDING": "s3://bucket/in"}, "PIPELINES_AAE is the sandbox while PIPELINES_LANDING is not local"),
         ({"LANDING": "file:///data", "LAKE": "file:///data/lake"}, "must not overlap"),
         ({"LANDING": "file:///data/lake/in", "LAKE": "file:///data/lake"}, "must not overlap"),
@@ -52,6 +57,21 @@ def test_what_is_wrong_is_named_without_its_value(
     with pytest.raises(ValueError, match=said) as raised:
         Environment.read()
     assert "canary-secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["https://AAE.example/in", "https://aae.example/in/", "https://aae.example:443/in"]
+)
+def test_one_system_has_one_name_however_it_is_spelled(spelling: str) -> None:
+    """Receipts name it: under a second name all would be sent again."""
+    assert Environment(aae=spelling).aae_url("packages") == "https://aae.example/in"
+
+
+def test_the_home_of_dagster_is_the_users_own_if_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert Environment.read().dagster_home == tmp_path / ".pipelines/dagster"
+    monkeypatch.setenv("DAGSTER_HOME", "/own")
+    assert Environment.read().dagster_home == Path("/own")
+    assert Environment(dagster_home=Path("/other")).dagster_home == Path("/other")
 
 
 def test_neighbouring_prefixes_of_one_bucket_do_not_overlap() -> None:

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     CRASHED = "the run that held it ended without a word"
     OUT_OF_RANGE = "outside the partitions that exist"
     UNKNOWN_KIND = "not a kind of file that is read here"
+    NAME_TOO_LONG = "the name is too long"
     NOT_INTACT = "the output is missing or altered"
     INTERNAL = "an error of our own"
 

@@ -64,9 +64,9 @@ def settle_first(ledger: Ledger, *releases: NewItem, now: datetime = NOW, made_w
 
 
 def test_what_is_known_is_not_taken_in_again(ledger: Ledger) -> None:
-    assert ledger.take_in([new(), new("b.json")], NOW) == TakenIn({HOUR: 2}, 0)
+    assert ledger.take_in([new(), new("b.json")], NOW) == TakenIn({HOUR: 2}, 0, 20)
     before = list(ledger.items(QUEUE))
-    assert ledger.take_in([new("b.json"), new()], NOW + MINUTE) == TakenIn({}, 0)
+    assert ledger.take_in([new("b.json"), new()], NOW + MINUTE) == TakenIn({}, 0, 0)
     assert list(ledger.items(QUEUE)) == before
 
 
@@ -84,13 +84,13 @@ def test_an_item_is_stored_as_it_came(ledger: Ledger) -> None:
 def test_five_thousand_at_once_are_all_taken_in_once(ledger: Ledger) -> None:
     many = [new(f"{number:05}.json") for number in range(5000)]
     assert ledger.take_in([*many, *many[:700]], NOW).new == {HOUR: 5000}
-    assert ledger.take_in(many, NOW) == TakenIn({}, 0)
+    assert ledger.take_in(many, NOW) == TakenIn({}, 0, 0)
     names = [item.name for item in ledger.items(QUEUE)]
     assert names == [one.name for one in many]
 
 
 def test_nothing_to_take_in_changes_nothing(ledger: Ledger) -> None:
-    assert ledger.take_in([], NOW) == TakenIn({}, 0)
+    assert ledger.take_in([], NOW) == TakenIn({}, 0, 0)
 
 
 @pytest.mark.parametrize("undone", [State.PENDING, State.ASIDE, State.DEAD])
@@ -157,10 +157,10 @@ def test_only_a_file_that_was_gone_comes_back_by_being_seen(ledger: Ledger, reas
 
 def test_what_was_set_aside_is_work_once_its_time_has_come(ledger: Ledger) -> None:
     aside = new(state=State.ASIDE, reason=Reason.OUT_OF_RANGE)
-    assert ledger.take_in([aside], NOW) == TakenIn({}, 1)
-    assert ledger.take_in([aside], NOW) == TakenIn({}, 0)
+    assert ledger.take_in([aside], NOW) == TakenIn({}, 1, 0)
+    assert ledger.take_in([aside], NOW) == TakenIn({}, 0, 0)
     assert claim(ledger) == []
-    assert ledger.take_in([new()], NOW + MINUTE) == TakenIn({HOUR: 1}, 0)
+    assert ledger.take_in([new()], NOW + MINUTE) == TakenIn({HOUR: 1}, 0, 10)
     assert [item.reason for item in claim(ledger, now=NOW + MINUTE)] == [None]
 
 
@@ -170,7 +170,7 @@ def test_work_that_exists_is_never_set_aside(ledger: Ledger, state: State) -> No
     ledger.take_in([new()], NOW)
     if state is not State.PENDING:
         ledger.settle([end(item, state, reason=Reason.GONE) for item in claim(ledger)], NOW)
-    assert ledger.take_in([new(state=State.ASIDE)], NOW) == TakenIn({}, 0)
+    assert ledger.take_in([new(state=State.ASIDE)], NOW) == TakenIn({}, 0, 0)
     assert states(ledger) == {"a.json 1": state}
 
 

@@ -23,10 +23,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """What taking in a batch changed, as partitions with counts; what was known already changes nothing."""
+    """What taking in a batch changed: new items by partition with their bytes, and how many were set aside."""
 
     new: Mapping[str, int]
     aside: int
+    bytes: int
 
 
 class Ledger(Protocol):
@@ -75,13 +76,17 @@ class Ledger(Protocol):
         """
 
     def reopen(self, ids: Sequence[int], now: datetime, reason: str) -> None:
-        """Make settled items pending again; what was released from them and waits is withdrawn."""
+        """Make settled or dead items pending again; what was released from them and waits is withdrawn."""
 
     def released(self, parent: int) -> list[Item]:
         """What was released from an item."""
 
-    def versions(self, queue: str, destination: str, name: str) -> list[Item]:
-        """All versions of one name, in the order in which they were first seen."""
+    def withhold(self, queue: str, partition: str, name: str, now: datetime) -> list[Item]:
+        """Take back what waits under a name, wherever it is bound; from then on none of it can leave.
+
+        Returns:
+            All versions of the name, in the order in which they were first seen.
+        """
 
     def reopen_outdated(self, queue: str, made_with: str, now: datetime) -> int:
         """Reopen what was made otherwise than ``made_with``, as long as nothing released from it may have left."""

@@ -21,11 +21,17 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def steady_seconds() -> float:
+    """A clock that never jumps, and where the system has such a one, goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Leases:
     """The items that a run holds, renewed every third of the lease until they are dropped.
 
-    A lease is counted from before its renewal was asked for and by a clock that never jumps, so ``holds`` errs only
-    on the safe side.
+    A lease is counted from before its renewal was asked for, and by a clock that neither jumps nor stands still while
+    the machine sleeps. Who takes a lease over goes by the wall clock: where that jumps ahead by a whole lease, two runs
+    may hold one item until the next renewal.
     """
 
     def __init__(self, ledger: Ledger, lease: timedelta, now: Callable[[], datetime] = utc_now) -> None:
@@ -46,7 +52,7 @@ class Leases:
         self._thread.join()
 
     def hold(self, items: Iterable[Item], claimed_at: float) -> None:
-        """Keep these alive; ``claimed_at`` is ``time.monotonic()`` from before they were claimed."""
+        """Keep these alive; ``claimed_at`` is ``steady_seconds()`` from before they were claimed."""
         with self._lock:
             self._held.update({item.id: (item, claimed_at) for item in items})
 
@@ -62,7 +68,7 @@ class Leases:
             held, since = self._held.get(item.id, (None, 0.0))
         if held is None or held.fence != item.fence:  # lost in between and claimed once more: no longer this claim's
             return False
-        return time.monotonic() + seconds < since + self._lease.total_seconds()
+        return steady_seconds() + seconds < since + self._lease.total_seconds()
 
     def _keep(self) -> None:
         while not self._stop.wait(self._lease.total_seconds() / 3):
@@ -78,7 +84,7 @@ class Leases:
             items = [item for item, _ in self._held.values()]
         if not items:
             return
-        asked_at = time.monotonic()
+        asked_at = steady_seconds()
         alive = self._ledger.renew(items, self._now(), self._lease)
         with self._lock:
             for item in items:

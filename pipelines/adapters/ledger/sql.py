@@ -43,8 +43,9 @@ class SqlLedger:
         """Insert what is absent; see the protocol."""
         with self._engine.begin() as connection:
             changed = record(connection, items, now)
-        new = Counter(item.partition for item in changed if item.state is State.PENDING)
-        return TakenIn(dict(new), sum(item.state is State.ASIDE for item in changed))
+        new = [item for item in changed if item.state is State.PENDING]
+        by_partition = Counter(item.partition for item in new)
+        return TakenIn(dict(by_partition), len(changed) - len(new), sum(item.size for item in new))
 
     def backlog(self, now: datetime) -> list[Backlog]:
         """Counts of due work; see the protocol."""
@@ -150,21 +151,25 @@ class SqlLedger:
         connection.execute(sa.update(work).where(work.c.id.in_(ids)).values(state=State.SUPERSEDED, changed_at=now))
 
     def reopen(self, ids: Sequence[int], now: datetime, reason: str) -> None:
-        """Settled items become pending again; see the protocol."""
+        """Settled and dead items become pending again; see the protocol."""
         with self._engine.begin() as connection:
             for chunk in chunks(ids):
-                settled = sa.select(work.c.id).where(work.c.id.in_(chunk), work.c.newest, work.c.state == State.SETTLED)
-                self._reopen(connection, connection.execute(settled.with_for_update()).scalars().all(), now, reason)
+                over = work.c.state.in_([State.SETTLED, State.DEAD])
+                query = sa.select(work.c.id).where(work.c.id.in_(chunk), work.c.newest, over)
+                self._reopen(connection, connection.execute(query.with_for_update()).scalars().all(), now, reason)
 
     def released(self, parent: int) -> list[Item]:
         """What was released from an item."""
         query = sa.select(*ITEM).where(work.c.parent == parent).order_by(work.c.id)
         return [read_item(row) for row in self._read(query)]
 
-    def versions(self, queue: str, destination: str, name: str) -> list[Item]:
-        """All versions of one name, in the order in which they were first seen."""
-        named = (work.c.queue == queue, work.c.destination == destination, work.c.name == name)
-        return [read_item(row) for row in self._read(sa.select(*ITEM).where(*named).order_by(work.c.id))]
+    def withhold(self, queue: str, partition: str, name: str, now: datetime) -> list[Item]:
+        """Take back what waits under a name; see the protocol."""
+        named = sa.and_(work.c.queue == queue, work.c.partition == partition, work.c.name == name)
+        with self._engine.begin() as connection:
+            waiting = sa.update(work).where(named, work.c.state == State.PENDING)
+            connection.execute(waiting.values(state=State.SUPERSEDED, changed_at=now))
+            return [read_item(row) for row in connection.execute(sa.select(*ITEM).where(named).order_by(work.c.id))]
 
     def reopen_outdated(self, queue: str, made_with: str, now: datetime) -> int:
         """Reopen what was made otherwise; see the protocol."""

@@ -10,13 +10,13 @@ from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects
-from pipelines.assets import OWNERS, Report, Scope, hours, is_waited_for, record, result, span_of
+from pipelines.assets import ALARM, OWNERS, Report, Scope, hours, is_waited_for, record, result, span_of
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.summary import Summary, summarise
 from pipelines.core.work import State
 from pipelines.domains.aae.alarms import alarms
 from pipelines.domains.aae.checks import PACKAGES, judge_hour
-from pipelines.domains.aae.delivering import Delivered, Delivery, Terms
+from pipelines.domains.aae.delivering import Delivery, Terms
 from pipelines.environment import Environment
 
 QUEUE = "aae/packages"
@@ -71,8 +71,8 @@ def packages(
         ),
     )
 
-    def deliver(span: Span) -> Delivered:
-        return Delivery(ledger, lake, aae_packages, QUEUE, terms, owner=context.run.run_id).run(span)
+    def delivery() -> Delivery:
+        return Delivery(ledger, lake, aae_packages, QUEUE, terms, owner=context.run.run_id)
 
     def report(partition: str) -> Report:
         standing = summarise(ledger.standings(QUEUE, Span(partition, partition)))
@@ -80,15 +80,18 @@ def packages(
         return Report(_metadata(standing), version, {}, judge_hour(standing))
 
     if config.only_due:
-        delivered = deliver(span_of(context))
-        for partition in sorted(delivered.partitions):
-            record(context, partition, report(partition))
+        due = delivery()
+        try:
+            due.run(span_of(context))
+        finally:  # what was delivered is recorded, whatever else went wrong
+            for partition in sorted(due.done.partitions):
+                record(context, partition, report(partition))
         _finish(context, ledger, aae_packages, environment)
         return
     reports: dict[str, Report] = {}
     alone = not is_waited_for(context)
     for partition in context.partition_keys:
-        delivered = deliver(Span(partition, partition))
+        delivered = delivery().run(Span(partition, partition))
         context.log.info("%s: %s", partition, dict(delivered.outcomes))
         reports[partition] = report(partition)
         if alone or len(context.partition_keys) > 1:
@@ -103,7 +106,12 @@ def _finish(context: dg.AssetExecutionContext, ledger: Ledger, aae: Endpoint, en
     """Observe the endpoint, and fail the run if what waits or is dead asks for a person."""
     standing = summarise(ledger.standings(QUEUE, destination=aae.destination))
     circuit = ledger.circuit(f"{QUEUE} {aae.destination}")
-    metadata = _metadata(standing) | {"destination": aae.destination, "in_order": not circuit.is_open}
+    elsewhere = summarise(ledger.standings(QUEUE)).waiting - standing.waiting
+    metadata = _metadata(standing) | {
+        "waiting_for_other_destinations": elsewhere,
+        "destination": aae.destination,
+        "in_order": not circuit.is_open,
+    }
     context.log_event(dg.AssetObservation(endpoint.key, metadata=metadata))
     raised = alarms(
         standing, utc_now(), timedelta(seconds=environment.aae_backlog_seconds), environment.aae_dead_letters
@@ -111,6 +119,7 @@ def _finish(context: dg.AssetExecutionContext, ledger: Ledger, aae: Endpoint, en
     for alarm in raised:
         context.log.error(alarm)
     if raised:
+        context.instance.add_run_tags(context.run.run_id, {ALARM: "true"})
         raise dg.Failure("; ".join(raised))
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.https import Https
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.ledger.leases import Leases, utc_now
+from pipelines.adapters.ledger.leases import Leases, steady_seconds, utc_now
 from pipelines.adapters.objects import ObjectMissing, Objects, ObjectsUnavailable
 from pipelines.core.delivery import conclude, put_back
 from pipelines.core.retry import RetryPolicy
@@ -110,7 +110,7 @@ class Delivery:
         allowed = self._circuit.allowance(self._now())
         room = (2 * self._terms.connections if allowed is None else allowed) - len(self._flying)
         if room >= (self._terms.connections if allowed is None else 1):
-            claimed_at = time.monotonic()
+            claimed_at = steady_seconds()
             items = await asyncio.to_thread(
                 self._ledger.claim,
                 self._queue,
@@ -171,7 +171,8 @@ class Delivery:
     def _withheld(self, item: Item, reason: Reason) -> Outcome:
         """Nothing leaves: the bytes that were released can't be had. It counts as an attempt, but not of the system."""
         attempts = item.attempts + 1
-        dead = self._terms.policy.exhausted(attempts)
+        # While a store is out of order no object can be had, and none is to blame: each is tried as long as that lasts.
+        dead = self._terms.policy.exhausted(attempts) and reason is not Reason.UNREADABLE
         due = self._now() + self._terms.policy.pause(attempts, 0.0)
         state = State.DEAD if dead else State.PENDING
         return Outcome(item.id, item.fence, state, due_at=due, uncertain=item.uncertain, reason=reason)

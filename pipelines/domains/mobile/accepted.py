@@ -21,13 +21,18 @@ def accept(lake: Objects, raw: bytes, mapping: PrivacyMapping) -> None:
     lake.put(CURRENT, orjson.dumps({"sha256": mapping.sha256, "version": mapping.version, "rows": mapping.rows}))
 
 
-def current(lake: Objects) -> PrivacyMapping | None:
-    """The version in force; ``None`` before the first one was accepted."""
+def named(lake: Objects) -> str | None:
+    """The sha256 of the version in force, without reading that; ``None`` before the first one was accepted."""
     try:
-        named = orjson.loads(lake.get(CURRENT))
+        return str(orjson.loads(lake.get(CURRENT))["sha256"])
     except ObjectMissing:
         return None
-    return version(lake, named["sha256"])
+
+
+def current(lake: Objects) -> PrivacyMapping | None:
+    """The version in force; ``None`` before the first one was accepted."""
+    sha256 = named(lake)
+    return None if sha256 is None else version(lake, sha256)
 
 
 def version(lake: Objects, sha256: str) -> PrivacyMapping:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import dagster as dg
@@ -19,8 +20,8 @@ from pipelines.domains.mobile import accepted, files, releases
 from pipelines.domains.mobile.checks import judge_hour
 from pipelines.domains.mobile.columns import SCHEMA
 from pipelines.domains.mobile.filtering import CODE_VERSION, Filtering
-from pipelines.domains.mobile.mapping import PrivacyMapping
-from pipelines.domains.mobile.mapping_checks import check_mapping, diff, parse_population
+from pipelines.domains.mobile.mapping import DUPLICATE_KEY, MappingError, PrivacyMapping
+from pipelines.domains.mobile.mapping_checks import Finding, check_mapping, diff, parse_population
 from pipelines.domains.mobile.totals import Totals, total
 from pipelines.domains.mobile.working import reopen_damaged, work_through
 from pipelines.environment import Environment
@@ -73,17 +74,17 @@ def privacy_mapping(
     """
     source = files.read_mapping(environment.privacy_mapping)
     populations = files.read_population(environment.population, environment.privacy_mapping)
-    mapping = PrivacyMapping.parse(source.raw)
+    try:
+        mapping = PrivacyMapping.parse(source.raw)
+    except MappingError as error:
+        if any(fault.kind == DUPLICATE_KEY for fault in error.faults):
+            yield dg.AssetCheckResult(passed=False, check_name="keys_are_unique", asset_key=MAPPING)
+        raise dg.Failure(str(error)) from None
     findings = check_mapping(mapping, parse_population(populations.raw) if populations else None)
-    for name in MAPPING_CHECKS:
-        found = findings.get(name, [])
-        first = [f"{one.detail} {list(one.lines)[:20]}" for one in found[:20]]
-        shown: dict[str, Any] = {"findings": len(found), "first": first}
-        yield dg.AssetCheckResult(passed=not found, check_name=name, asset_key=MAPPING, metadata=shown)
+    yield from (_result(name, findings.get(name)) for name in MAPPING_CHECKS)
     if any(findings.values()):
         raise dg.Failure("this version of the privacy mapping was not accepted; the one before it stays in force")
-    before = accepted.current(lake)
-    accepted.accept(lake, source.raw, mapping)
+    before = _last_accepted(lake)
     metadata: dict[str, Any] = {
         "sha256": mapping.sha256,
         "version": mapping.version,
@@ -92,6 +93,28 @@ def privacy_mapping(
         "changes": dg.MetadataValue.md(diff(before, mapping).to_markdown() if before else "the first version"),
     }
     yield dg.MaterializeResult(value=mapping.to_table(), metadata=metadata, data_version=dg.DataVersion(mapping.sha256))
+    accepted.accept(lake, source.raw, mapping)  # once its table is stored, so that what is in force is also shown
+
+
+def _result(name: str, found: list[Finding] | None) -> dg.AssetCheckResult:
+    """The result of one check of the mapping; one that could not be made says so, and blocks nothing."""
+    if found is None:
+        severity, words = dg.AssetCheckSeverity.WARN, "not checked: PIPELINES_POPULATION names no populations"
+        return dg.AssetCheckResult(
+            passed=False, asset_key=MAPPING, check_name=name, severity=severity, description=words
+        )
+    first = [f"{one.detail} {list(one.lines)[:20]}" for one in found[:20]]
+    return dg.AssetCheckResult(
+        passed=not found, asset_key=MAPPING, check_name=name, metadata={"findings": len(found), "first": first}
+    )
+
+
+def _last_accepted(lake: Objects) -> PrivacyMapping | None:
+    """The version before, if it can be read: a lost one must not keep the next from being accepted."""
+    try:
+        return accepted.current(lake)
+    except (LookupError, ValueError):
+        return None
 
 
 @dg.asset(
@@ -149,7 +172,9 @@ def packages(
 
     if config.only_due:
         done = work(span=span_of(context), seconds=environment.run_seconds)
-        for partition in sorted({item.partition for item in done}):
+        for partition, items in groupby(done, lambda item: item.partition):
+            for _ in items:
+                pass  # the work is done as it is read
             record(context, partition, report(partition))
         return
     reports: dict[str, Report] = {}

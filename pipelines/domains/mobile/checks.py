@@ -1,14 +1,13 @@
 """What can be wrong with an hour of packages. The checks report what the ledger holds; the gate itself is there."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import dagster as dg
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.assets import hours
-from pipelines.checks import evaluate_partitions
-from pipelines.core.work import State
+from pipelines.checks import Evaluation, evaluate_partitions
+from pipelines.core.work import Reason, State
 from pipelines.domains.mobile import releases
 from pipelines.domains.mobile.totals import Totals, total
 from pipelines.environment import Environment
@@ -19,11 +18,10 @@ CHECKS = {
     "nothing_pending": "Every landed file of the hour is filtered or given up.",
     "every_file_settled": "No landed file of the hour was given up.",
     "files_are_whole": "No landed file of the hour ended early.",
+    "outputs_are_those_delivered": "No output was made again with other bytes than those that were delivered.",
     "rejects_within_bound": "The share of quarantined records is within its bound.",
     "unknown_places_within_bound": "The share of records that the mapping does not know is within its bound.",
 }
-
-Evaluation = tuple[str, bool, Mapping[str, Any]]
 
 
 def judge_hour(totals: Totals, environment: Environment) -> Iterator[Evaluation]:
@@ -32,6 +30,8 @@ def judge_hour(totals: Totals, environment: Environment) -> Iterator[Evaluation]
     yield "nothing_pending", totals.waiting == 0, {"waiting": totals.waiting}
     yield "every_file_settled", dead == 0, {"dead": dead, "reasons": dict(totals.reasons)}
     yield "files_are_whole", totals.broken == 0, {"broken": totals.broken}
+    differing = totals.reasons[Reason.REBUILT_DIFFERENTLY]
+    yield "outputs_are_those_delivered", differing == 0, {"differing": differing}
     rejected, unknown = totals.rejected_share, totals.unknown_share
     bounds = environment.mobile_rejected_share, environment.mobile_unknown_share
     yield "rejects_within_bound", rejected <= bounds[0], {"share": rejected, "bound": bounds[0]}

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import IO, Any
 
@@ -64,9 +64,16 @@ class Filtering:
         """What outputs depend on beside the landed file."""
         return f"{self.mapping.sha256} {CODE_VERSION}"
 
+    def renewed(self) -> Filtering:
+        """The same with the mapping that is in force now: it may be another one since the run began."""
+        in_force = accepted.named(self.lake)
+        if in_force in (None, self.mapping.sha256):
+            return self
+        return replace(self, mapping=accepted.version(self.lake, str(in_force)))
+
     def outcome(self, item: Item) -> Outcome:
         """Filter one claimed file and say what became of it; only an error of our own raises."""
-        if self.policy.exhausted(item.attempts):
+        if self.policy.exhausted(item.attempts) and item.reason != Reason.UNREADABLE:
             return self._given_up(item, Reason.CRASHED, attempted=False)
         try:
             return self._filter(item)
@@ -78,10 +85,14 @@ class Filtering:
         except VerificationError:
             return self._again(item, Reason.UNVERIFIED)
         except ObjectsUnavailable:
-            return self._again(item, Reason.UNREADABLE)
+            # The store is out of order, not the file: it is tried for as long as that lasts.
+            pause = self.policy.pause(item.attempts + 1, 0.0)
+            return Outcome(item.id, item.fence, State.PENDING, due_at=self.now() + pause, reason=Reason.UNREADABLE)
 
     def _filter(self, item: Item) -> Outcome:
-        exports = self.ledger.versions(releases.EXPORTS, self.destination, releases.export_name(item))
+        if self.landing.head(item.name).etag != item.detail["etag"]:
+            raise ObjectChanged(item.name)
+        exports = self.ledger.withhold(releases.EXPORTS, item.partition, releases.export_name(item), self.now())
         sent = [one for one in exports if one.uncertain or one.attempts or one.state in _LEFT]
         # What may have left keeps the mapping that it left with, rewritten or not: two releases of one record under
         # two mappings can be intersected.
@@ -92,7 +103,8 @@ class Filtering:
                 return Outcome(item.id, item.fence, State.PENDING, attempted=False)
             self._publish(self.landing, releases.quarantine_key(item), rejected, sum(made.tally.rejected.values()))
             self._publish(self.lake, releases.output_key(item), output, made.tally.written)
-        return self._settled(item, self._facts(item, made, mapping), [one for one in sent if one.parent == item.id])
+        here = [one for one in sent if one.parent == item.id and one.destination == self.destination]
+        return self._settled(item, self._facts(item, made, mapping), here)
 
     def _make(self, item: Item, mapping: PrivacyMapping, output: IO[bytes], rejected: IO[bytes]) -> Made:
         """Write the output and the rejects, and verify the output."""
@@ -114,12 +126,15 @@ class Filtering:
                 broken = True
                 for _ in chunks:
                     pass  # only at its end does a stream tell that the file was rewritten, which looks like damage too
-        verify(output, mapping.targets, packages.tally.written)
+        tally = packages.tally
+        if tally.read != tally.written + tally.rejected.total():
+            raise VerificationError("a record is neither accepted nor rejected")
+        verify(output, mapping.targets, tally.written)
         output.seek(0)
         digest = hashlib.sha256()
         while chunk := output.read(_HASHED_AT_ONCE):
             digest.update(chunk)
-        return Made(packages.tally, broken, digest.hexdigest(), output.tell())
+        return Made(tally, broken, digest.hexdigest(), output.tell())
 
     @staticmethod
     def _publish(store: Objects, key: str, content: IO[bytes], records: int) -> None:

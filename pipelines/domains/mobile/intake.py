@@ -16,6 +16,9 @@ from pipelines.domains.mobile.releases import QUEUE
 _DEPTH = QUEUE.count("/") + 5
 """Slashes in a key: year, month, day and hour follow the queue's own folders, so no two files share an output."""
 
+LONGEST_NAME = 255 - len("YYYY-MM-DD-HH-") - len(".parquet")
+"""In bytes: with what is put around it, it must still be a file's name where it is delivered."""
+
 ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 
 
@@ -26,6 +29,8 @@ class Intake:
     seen: int = 0
     new: Counter[str] = field(default_factory=Counter)
     aside: int = 0
+    bytes: int = 0
+    newest: datetime | None = None
 
 
 def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, seconds: float) -> Intake:
@@ -34,10 +39,15 @@ def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, second
     intake = Intake()
     for batch in uploads.batches(QUEUE, now):
         if batch.uploads:
-            taken = ledger.take_in([new_item(upload, start, now) for upload in batch.uploads], now)
+            items = [new_item(upload, start, now) for upload in batch.uploads]
+            taken = ledger.take_in(items, now)
             intake.new.update(taken.new)
             intake.aside += taken.aside
-            intake.seen += len(batch.uploads)
+            intake.seen += len(items)
+            if taken.new:
+                newest = max(one.modified for one in batch.uploads)
+                intake.newest = max(newest, intake.newest or newest)
+                intake.bytes += taken.bytes
         batch.done()
         if time.monotonic() > ends_at:
             break
@@ -47,7 +57,10 @@ def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, second
 def new_item(upload: Upload, start: date, now: datetime) -> NewItem:
     """The work that one landed file asks for. A late file belongs to the hour of its folder."""
     partition = hour_of_path(upload.key) if upload.key.count("/") == _DEPTH else None
-    if not upload.key.endswith(ENDINGS):
+    name = upload.key.rsplit("/", 1)[-1]
+    if len(name.encode()) > LONGEST_NAME:
+        state, reason = State.ASIDE, Reason.NAME_TOO_LONG
+    elif not upload.key.endswith(ENDINGS):
         state, reason = State.ASIDE, Reason.UNKNOWN_KIND
     elif partition is None or not exists(partition, start, now):
         state, reason = State.ASIDE, Reason.OUT_OF_RANGE

@@ -19,6 +19,7 @@ Place: TypeAlias = tuple[str, str | None]
 """A district, merged or not, and its authority; None where the district stands alone."""
 
 HEADER = ["Postcode_District_LAD_ID", "LAD20CD", "Merged_Postcode_District"]
+DUPLICATE_KEY = "duplicate key"
 UNKNOWN = "UNKNOWN"
 UNKNOWN_PLACE: Place = (UNKNOWN, UNKNOWN)
 
@@ -113,7 +114,7 @@ class PrivacyMapping:
             if isinstance(entry, Fault):
                 faults.append(entry)
             elif entry.key in entries:
-                faults.append(Fault(line, "duplicate key", HEADER[0]))
+                faults.append(Fault(line, DUPLICATE_KEY, HEADER[0]))
             else:
                 entries[entry.key] = entry
         if faults:

@@ -1,18 +1,20 @@
 """What makes the mobile domain run: files that land, and a new version of the privacy mapping."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
-from pipelines.adapters.objects import Objects
+from pipelines.adapters.objects import Objects, ObjectsUnavailable
 from pipelines.adapters.uploads import Uploads
-from pipelines.core.summary import summarise
 from pipelines.domains.mobile import accepted, files, intake, releases
 from pipelines.domains.mobile.assets import MAPPING, landed_packages, packages, privacy_mapping
 from pipelines.environment import Environment
-from pipelines.sensors import RUNNING, Feed, due_run, is_live, pending_checks
+from pipelines.sensors import RUNNING, Feed, due_run, is_live, pause_after_failures, pending_checks
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 filter_packages = dg.define_asset_job(
     "mobile_filter_packages",
@@ -38,21 +40,28 @@ def mobile_packages_uploaded(
 ) -> dg.SensorResult:
     """Take landed files into the ledger, then ask for a run if any are due."""
     now = utc_now()
-    taken = intake.take_in(uploads, ledger, environment.start, now, environment.uploads_tick_seconds)
+    feed = Feed(releases.QUEUE, filter_packages.name, packages.key, environment.mobile_packages_enabled)
+    try:
+        taken = intake.take_in(uploads, ledger, environment.start, now, environment.uploads_tick_seconds)
+    except ObjectsUnavailable:
+        due = due_run(feed, ledger, context.instance, environment, now, "sensor")
+        if isinstance(due, dg.SkipReason):
+            raise
+        context.log.exception("landing can't be listed")  # what is known already is worked on all the same
+        return dg.SensorResult([due])
     events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = []
     if taken.new or taken.aside:
-        landed = summarise(ledger.standings(releases.QUEUE))
-        metadata = {
-            "files": sum(landed.items.values()),
-            "bytes": sum(landed.bytes.values()),
-            "waiting": landed.waiting,
+        metadata: dict[str, Any] = {
+            "files": taken.new.total(),
+            "bytes": taken.bytes,
+            "newest": taken.newest.isoformat() if taken.newest else None,
+            "waiting": sum(one.items for one in ledger.backlog(now) if one.queue == releases.QUEUE),
             "set_aside": taken.aside,
         }
         events.append(dg.AssetObservation(landed_packages.key, metadata=metadata))
         events.extend(pending_checks(packages.key, taken.new))
-    if accepted.current(lake) is None:
+    if accepted.named(lake) is None:
         return dg.SensorResult(skip_reason="no privacy mapping is accepted yet", asset_events=events)
-    feed = Feed(releases.QUEUE, filter_packages.name, packages.key, environment.mobile_packages_enabled)
     due = due_run(feed, ledger, context.instance, environment, now, "sensor")
     if isinstance(due, dg.SkipReason):
         reason = f"{due.skip_message}; {taken.seen} files seen, {sum(taken.new.values())} of them new"
@@ -65,15 +74,17 @@ def mobile_privacy_mapping_changed(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
     lake: dg.ResourceParam[Objects],
-) -> dg.SensorResult | dg.SkipReason:
-    """Ask for a run when the mapping's file is neither the version in force nor one that was looked at already."""
-    sha256 = files.read_mapping(environment.privacy_mapping).sha256
-    in_force = accepted.current(lake)
-    if in_force is not None and in_force.sha256 == sha256:
-        return dg.SkipReason(f"version {in_force.version} is in force")
-    if context.cursor == sha256:
-        return dg.SkipReason(f"version {sha256[:12]} was looked at; its checks say what came of it")
-    if is_live(accept_mapping.name, context.instance, utc_now(), timedelta(seconds=environment.run_seconds)):
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run when the mapping's file is not the version in force; ever less often if it is refused."""
+    version = files.read_mapping(environment.privacy_mapping).sha256
+    if accepted.named(lake) == version:
+        return dg.SkipReason(f"version {version[:12]} is in force")
+    now, job, tags = utc_now(), accept_mapping.name, {"mapping": version[:12]}
+    if is_live(job, context.instance, now, timedelta(seconds=environment.run_seconds)):
         return dg.SkipReason("a run is under way")
-    request = dg.RunRequest(tags={"domain": "mobile", "feed": MAPPING.to_user_string(), "trigger": "sensor"})
-    return dg.SensorResult([request], cursor=sha256)
+    again_at = pause_after_failures(job, context.instance, EPOCH, tags)
+    if again_at is not None and now < again_at:
+        return dg.SkipReason(
+            f"version {version[:12]} was not accepted, as its checks say; the next try is at {again_at}"
+        )
+    return dg.RunRequest(tags=tags | {"domain": "mobile", "feed": MAPPING.to_user_string(), "trigger": "sensor"})

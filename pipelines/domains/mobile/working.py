@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from pipelines.adapters.ledger import Span
-from pipelines.adapters.ledger.leases import Leases
+from pipelines.adapters.ledger.leases import Leases, steady_seconds
 from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.mobile.filtering import Filtering, intact
 from pipelines.domains.mobile.releases import QUEUE
@@ -31,11 +31,12 @@ def work_through(filtering: Filtering, *, owner: str, lease: timedelta, seconds:
     with Leases(ledger, lease, now) as leases:
         filtering = replace(filtering, still_held=lambda item: leases.holds(item, _MARGIN * lease.total_seconds()))
         while time.monotonic() < ends_at:
-            claimed_at = time.monotonic()
+            claimed_at = steady_seconds()
             items = ledger.claim(QUEUE, owner=owner, limit=1, now=now(), lease=lease, span=span, crash_counts=True)
             if not items:
                 return
             leases.hold(items, claimed_at)
+            filtering = filtering.renewed()
             try:
                 counted = ledger.settle([_outcome(filtering, item) for item in items], now())
             finally:
@@ -63,15 +64,15 @@ def _outcome(filtering: Filtering, item: Item) -> Outcome:
 
 
 def reopen_damaged(filtering: Filtering, span: Span) -> tuple[int, int]:
-    """Look whether the settled outputs of these partitions are intact, and make the others due again.
+    """Look whether the settled outputs of these partitions are intact, and make the others due again; the dead, too.
 
     Returns:
         How many are intact and kept, and how many are due again.
     """
     kept = 0
     damaged: list[int] = []
-    for item in filtering.ledger.items(QUEUE, span, [State.SETTLED]):
-        if intact(filtering.lake, item):
+    for item in filtering.ledger.items(QUEUE, span, [State.SETTLED, State.DEAD]):
+        if item.state is State.SETTLED and intact(filtering.lake, item):
             kept += 1
         else:
             damaged.append(item.id)
