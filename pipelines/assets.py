@@ -60,11 +60,9 @@ def span_of(context: dg.AssetExecutionContext) -> Span:
 def record(context: dg.AssetExecutionContext, partition: str, report: Report) -> None:
     """Record one finished partition now: a later failure does not take it back."""
     versions = {"dagster/code_version": code_version(context), "dagster/data_version": report.data_version}
-    inputs = {f"dagster/input_data_version/{key}": version for key, version in report.inputs.items()}
+    tags = versions | _provenance(context, partition, report.inputs)
     context.log_event(
-        dg.AssetMaterialization(
-            context.asset_key, partition=partition, metadata=report.metadata, tags=versions | inputs
-        )
+        dg.AssetMaterialization(context.asset_key, partition=partition, metadata=report.metadata, tags=tags)
     )
     if is_waited_for(context):
         return  # the checks then have a step of their own
@@ -74,6 +72,25 @@ def record(context: dg.AssetExecutionContext, partition: str, report: Report) ->
                 asset_key=context.asset_key, check_name=name, passed=passed, metadata=metadata, partition=partition
             )
         )
+
+
+def _provenance(context: dg.AssetExecutionContext, partition: str, known: Mapping[str, str]) -> dict[str, str]:
+    """What the partition was made from, as Dagster itself would tag it: else it would call the partition unsynced."""
+    tags: dict[str, str] = {}
+    for dependency in context.assets_def.get_asset_spec(context.asset_key).deps:
+        key = dependency.asset_key
+        found = (
+            context.instance.fetch_materializations(
+                dg.AssetRecordsFilter(key, asset_partitions=[partition]), limit=1
+            ).records
+            or context.instance.fetch_materializations(dg.AssetRecordsFilter(key), limit=1).records
+        )
+        made = found[0].asset_materialization if found else None
+        version = (made.tags or {}).get("dagster/data_version", "INITIAL") if made else "INITIAL"
+        name = key.to_user_string()
+        tags[f"dagster/input_data_version/{name}"] = known.get(name, version)
+        tags[f"dagster/input_event_pointer/{name}"] = str(found[0].storage_id) if found else "NULL"
+    return tags
 
 
 def result(context: dg.AssetExecutionContext, reports: Mapping[str, Report]) -> Iterable[dg.MaterializeResult[None]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
@@ -15,7 +17,7 @@ from rich.table import Table
 
 from pipelines.environment import SANDBOX, Environment
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -71,10 +73,13 @@ def run(samples: bool) -> None:
         _land_first_samples(environment)
     with ExitStack() as stack:
         if _uses_sandbox(environment):
-            from pipelines.sandbox.addresses import sandbox_running
+            from pipelines.sandbox.addresses import SandboxRunning, sandbox_running
 
             console.print("Starting the sandbox")
-            stack.enter_context(sandbox_running(environment.sandbox, utc_now()))
+            try:
+                stack.enter_context(sandbox_running(environment.sandbox, utc_now()))
+            except SandboxRunning as error:
+                raise click.ClickException(f"{error}: stop what runs it, or name another PIPELINES_HOME") from None
         sys.exit(supervise(environment, console.print))
 
 
@@ -144,12 +149,18 @@ def trace(key: str) -> None:
         reason = f" ({item.reason})" if item.reason else ""
         told = [f"{item.queue} {item.partition}", f"{item.state}{reason} since {item.changed_at:%Y-%m-%d %H:%M:%S} UTC"]
         told += [f"attempts {item.attempts}"] if item.attempts else []
-        told += [f"{item.detail['written']} of {item.detail['read']} records"] if "read" in item.detail else []
+        told += _told_of_records(item.detail) if "read" in item.detail else []
         told += [f"http://127.0.0.1:{environment.port}/runs/{item.owner}"] if item.owner else []
         console.print(item.name, *(f"    {line}" for line in told), sep="\n", markup=False)
     if not items:
         console.print(f"Nothing that was seen has {key!r} in its name")
     sys.exit(0 if items else 1)
+
+
+def _told_of_records(facts: Mapping[str, Any]) -> list[str]:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in facts["rejected"].items())
+    told = [f"{facts['written']} of {facts['read']} records" + (f"; in quarantine: {reasons}" if reasons else "")]
+    return [*told, "the file is damaged or ends early"] if facts["broken"] else told
 
 
 @main.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -98,11 +98,3 @@ def is_live(job: str, instance: dg.DagsterInstance, now: datetime, longest: time
     waiting = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED])
     running = dg.RunsFilter(job_name=job, statuses=_LIVE, created_after=now - longest)
     return any(instance.get_run_records(filters, limit=1) for filters in (waiting, running))
-
-
-def pending_checks(asset: dg.AssetKey, partitions: Collection[str]) -> list[dg.AssetCheckEvaluation]:
-    """Evaluations that say of these partitions, which may look done, that new work came in."""
-    return [
-        dg.AssetCheckEvaluation(asset_key=asset, check_name="nothing_pending", passed=False, partition=partition)
-        for partition in partitions
-    ]

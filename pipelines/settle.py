@@ -20,6 +20,7 @@ from pipelines.supervisor import prepare_dagster_home
 
 QUEUES = ("mobile/packages", "aae/packages")
 SETTLED, FAILED, REMAINS = 0, 1, 3
+_QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 _NAP = timedelta(seconds=0.5)
 
 
@@ -123,9 +124,13 @@ def _tick(
 
 def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance) -> tuple[bool, str]:
     """Whether the run succeeded, and if it could not even begin, why."""
+    run_config = {**request.run_config, **_QUIET}
     try:
         result = job.execute_in_process(
-            run_config=request.run_config, tags=dict(request.tags), instance=instance, raise_on_error=False
+            run_config={**request.run_config, **_QUIET},
+            tags=dict(request.tags),
+            instance=instance,
+            raise_on_error=False,
         )
     except dg.DagsterError as error:  # a resource that can't be opened, above all
         return False, str(error.__cause__ or error)

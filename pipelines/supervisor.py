@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -9,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+
+from filelock import FileLock, Timeout
 
 from pipelines.environment import Environment, child_variables
 
@@ -25,6 +28,10 @@ class Stopped(Exception):  # noqa: N818 (not an error: somebody asked for it)
     """The platform was asked to stop."""
 
 
+class NotStarted(Exception):  # noqa: N818 (it says what is the case)
+    """A part of the platform did not come up."""
+
+
 def prepare_dagster_home(environment: Environment) -> Path:
     """Dagster's home with the project's settings in it; a home of the user's own keeps its settings."""
     home = environment.dagster_home
@@ -36,9 +43,20 @@ def prepare_dagster_home(environment: Environment) -> Path:
 
 def supervise(environment: Environment, say: Callable[[str], None]) -> int:
     """Run code server, UI and daemon until a signal comes or one of them ends; returns the exit status."""
+    environment.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with FileLock(environment.home / "running.lock", timeout=0):
+            return _supervise(environment, say)
+    except Timeout:
+        say(f"The platform in {environment.home} runs already: stop it, or name another PIPELINES_HOME")
+        return 1
+
+
+def _supervise(environment: Environment, say: Callable[[str], None]) -> int:
+    _stop_orphans(environment.home / "children")
     for name, port in (("PORT", environment.port), ("CODE_PORT", environment.code_port)):
         if _answers(port):
-            say(f"Port {port} on {HOST} is taken: name another one with PIPELINES_{name}")
+            say(f"Port {port} on {HOST} is taken: stop what listens there, or name another one with PIPELINES_{name}")
             return 1
     variables = child_variables(
         DAGSTER_HOME=str(prepare_dagster_home(environment)),
@@ -61,6 +79,9 @@ def supervise(environment: Environment, say: Callable[[str], None]) -> int:
     except Stopped:
         say("Stopped")
         return 0
+    except NotStarted as error:
+        say(f"{error}: see the logs in {environment.home / 'logs'}")
+        return 1
 
 
 Start = Callable[[str, Sequence[str]], "subprocess.Popen[bytes]"]
@@ -84,6 +105,8 @@ def _children(variables: dict[str, str], logs: Path) -> Iterator[Start]:
                 start_new_session=True,
             )
         started.append(child)
+        with (logs.parent / "children").open("a") as record:
+            record.write(f"{child.pid}\n")
         return child
 
     try:
@@ -98,6 +121,17 @@ def _children(variables: dict[str, str], logs: Path) -> Iterator[Start]:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
+        (logs.parent / "children").unlink(missing_ok=True)
+
+
+def _stop_orphans(record: Path) -> None:
+    """Stop what an earlier supervisor of this home left running when it was killed."""
+    for line in record.read_text().split() if record.exists() else []:
+        command = Path(f"/proc/{line}/cmdline")
+        if command.exists() and b"dagster" in command.read_bytes():
+            with suppress(ProcessLookupError):
+                os.killpg(int(line), signal.SIGKILL)
+    record.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -125,7 +159,7 @@ def _wait_until_it_answers(port: int, child: subprocess.Popen[bytes]) -> None:
     ends_at = time.monotonic() + _STARTED_WITHIN
     while not _answers(port):
         if child.poll() is not None or time.monotonic() > ends_at:
-            raise RuntimeError(f"nothing answers on port {port}: see the logs")
+            raise NotStarted(f"nothing answers on port {port}")
         time.sleep(0.2)
 
 

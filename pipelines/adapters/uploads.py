@@ -64,6 +64,9 @@ class Uploads(Protocol):
             ObjectsUnavailable: a listing failed; what is not done stays to be done.
         """
 
+    def folder(self, folder: str, now: datetime) -> Iterator[tuple[Upload, ...]]:
+        """The uploads in one folder (a slash at its end), at most 1,000 at a time; nothing is remembered of it."""
+
 
 def open_uploads(
     url: str, objects: Objects, marks: Marks, *, cadence: Cadence = CADENCE, quiet: timedelta = QUIET
@@ -94,6 +97,11 @@ class ListedUploads:
         self._marks = marks
         self._cadence = cadence
         self._quiet = quiet
+
+    def folder(self, folder: str, now: datetime) -> Iterator[tuple[Upload, ...]]:
+        """See ``Uploads``."""
+        pages = self._pages(Listing(Rhythm.RECENT, (folder,), None, now), now, monotonic())
+        return (uploads for _, uploads in pages if uploads)
 
     def batches(self, prefix: str, now: datetime) -> Iterator[Batch]:
         """See ``Uploads``."""

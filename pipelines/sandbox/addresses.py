@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import SecretStr
 
 from pipelines.adapters.endpoints import Endpoint, Limits
@@ -15,15 +16,39 @@ from pipelines.adapters.https import Credentials
 from pipelines.sandbox.aae import Aae, running
 from pipelines.sandbox.certificates import Certificates, make_certificates
 
+
+class SandboxRunning(RuntimeError):  # noqa: N818 (it says what is the case)
+    """Another process runs the sandbox of this folder."""
+
+
 _ADDRESS = "aae.url"
 _KEY = "aae.key"
 
 
 @contextmanager
 def sandbox_running(folder: Path, now: datetime, port: int = 0) -> Iterator[Aae]:
-    """Run every stand-in, with its address and its keys under ``folder``, readable by the owner alone."""
+    """Run every stand-in, with its address and its keys under ``folder``, readable by the owner alone.
+
+    Raises:
+        SandboxRunning: it runs already, here or in another process: a second one would take over its address.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
+    lock = FileLock(folder / "running.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise SandboxRunning(f"the sandbox in {folder} runs already") from None
+    try:
+        with _all_running(folder, now, port) as aae:
+            yield aae
+    finally:
+        (folder / _ADDRESS).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def _all_running(folder: Path, now: datetime, port: int) -> Iterator[Aae]:
     key_file = folder / _KEY
     if not key_file.exists():
         _write(key_file, secrets.token_hex(16))

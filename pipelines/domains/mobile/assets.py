@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 import dagster as dg
@@ -12,11 +11,12 @@ import pyarrow as pa
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects
+from pipelines.adapters.uploads import Uploads
 from pipelines.assets import OWNERS, Report, Scope, hours, record, result, span_of
 from pipelines.core.periods import hive_path
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import State
-from pipelines.domains.mobile import accepted, files, releases
+from pipelines.domains.mobile import accepted, files, intake, releases
 from pipelines.domains.mobile.checks import judge_hour
 from pipelines.domains.mobile.columns import SCHEMA
 from pipelines.domains.mobile.filtering import CODE_VERSION, Filtering
@@ -139,6 +139,7 @@ def packages(
     landing: dg.ResourceParam[Objects],
     lake: dg.ResourceParam[Objects],
     ledger: dg.ResourceParam[Ledger],
+    uploads: dg.ResourceParam[Uploads],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Analytics packages, privacy-filtered: one verified parquet file for each landed file.
 
@@ -172,14 +173,17 @@ def packages(
 
     if config.only_due:
         done = work(span=span_of(context), seconds=environment.run_seconds)
-        for partition, items in groupby(done, lambda item: item.partition):
-            for _ in items:
-                pass  # the work is done as it is read
-            record(context, partition, report(partition))
+        touched: set[str] = set()
+        try:
+            touched.update(item.partition for item in done)
+        finally:  # what was filtered is recorded, whatever else went wrong
+            for partition in sorted(touched):
+                record(context, partition, report(partition))
         return
     reports: dict[str, Report] = {}
     for partition in context.partition_keys:
         span = Span(partition, partition)
+        intake.take_in_hour(uploads, ledger, partition, utc_now())
         kept, damaged = reopen_damaged(filtering, span)
         made = sum(1 for _ in work(span=span, seconds=float("inf")))
         context.log.info("%s: %d files kept, %d not intact, %d worked on", partition, kept, damaged, made)
@@ -195,6 +199,7 @@ def _metadata(totals: Totals) -> dict[str, Any]:
         "files": totals.files[State.SETTLED],
         "files_waiting": totals.waiting,
         "files_dead": totals.files[State.DEAD],
+        "files_set_aside": totals.files[State.ASIDE],
         "files_superseded": totals.files[State.SUPERSEDED],
         "bytes": totals.bytes,
         "records_read": totals.read,

@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.uploads import Upload, Uploads
-from pipelines.core.periods import exists, hour_of_path
+from pipelines.core.periods import exists, hour_of_path, hour_start
 from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.mobile.releases import QUEUE
 
@@ -52,6 +52,13 @@ def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, second
         if time.monotonic() > ends_at:
             break
     return intake
+
+
+def take_in_hour(uploads: Uploads, ledger: Ledger, partition: str, now: datetime) -> None:
+    """Record what has landed in the folder of one hour, however old: who asks for that hour means all of it."""
+    hour = hour_start(partition)
+    for batch in uploads.folder(f"{QUEUE}/{hour:%Y/%m/%d/%H}/", now):
+        ledger.take_in([new_item(upload, hour.date(), now) for upload in batch], now)
 
 
 def new_item(upload: Upload, start: date, now: datetime) -> NewItem:

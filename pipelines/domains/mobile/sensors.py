@@ -12,7 +12,7 @@ from pipelines.adapters.uploads import Uploads
 from pipelines.domains.mobile import accepted, files, intake, releases
 from pipelines.domains.mobile.assets import MAPPING, landed_packages, packages, privacy_mapping
 from pipelines.environment import Environment
-from pipelines.sensors import RUNNING, Feed, due_run, is_live, pause_after_failures, pending_checks
+from pipelines.sensors import RUNNING, Feed, due_run, is_live, pause_after_failures
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,17 +49,7 @@ def mobile_packages_uploaded(
             raise
         context.log.exception("landing can't be listed")  # what is known already is worked on all the same
         return dg.SensorResult([due])
-    events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = []
-    if taken.new or taken.aside:
-        metadata: dict[str, Any] = {
-            "files": taken.new.total(),
-            "bytes": taken.bytes,
-            "newest": taken.newest.isoformat() if taken.newest else None,
-            "waiting": sum(one.items for one in ledger.backlog(now) if one.queue == releases.QUEUE),
-            "set_aside": taken.aside,
-        }
-        events.append(dg.AssetObservation(landed_packages.key, metadata=metadata))
-        events.extend(pending_checks(packages.key, taken.new))
+    events = _observations(taken, ledger, now)
     if accepted.named(lake) is None:
         return dg.SensorResult(skip_reason="no privacy mapping is accepted yet", asset_events=events)
     due = due_run(feed, ledger, context.instance, environment, now, "sensor")
@@ -67,6 +57,24 @@ def mobile_packages_uploaded(
         reason = f"{due.skip_message}; {taken.seen} files seen, {sum(taken.new.values())} of them new"
         return dg.SensorResult(skip_reason=reason, asset_events=events)
     return dg.SensorResult([due], asset_events=events)
+
+
+def _observations(taken: intake.Intake, ledger: Ledger, now: datetime) -> list[dg.AssetObservation]:
+    """What this tick found new: hour by hour, and in all."""
+    if not (taken.new or taken.aside):
+        return []
+    metadata: dict[str, Any] = {
+        "files": taken.new.total(),
+        "bytes": taken.bytes,
+        "newest": taken.newest.isoformat() if taken.newest else None,
+        "waiting": sum(one.items for one in ledger.backlog(now) if one.queue == releases.QUEUE),
+        "set_aside": taken.aside,
+    }
+    hours = [
+        dg.AssetObservation(landed_packages.key, partition=hour, metadata={"files": files})
+        for hour, files in sorted(taken.new.items())
+    ]
+    return [*hours, dg.AssetObservation(landed_packages.key, metadata=metadata)]
 
 
 @dg.sensor(job=accept_mapping, minimum_interval_seconds=30, default_status=RUNNING)
