@@ -124,7 +124,6 @@ def _tick(
 
 def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance) -> tuple[bool, str]:
     """Whether the run succeeded, and if it could not even begin, why."""
-    run_config = {**request.run_config, **_QUIET}
     try:
         result = job.execute_in_process(
             run_config={**request.run_config, **_QUIET},

@@ -150,8 +150,26 @@ def test_a_switched_off_feed_keeps_its_backlog(environment: Environment, sandbox
     off = Environment(home=environment.home, uploads_quiet_seconds=0, aae_packages_enabled=False)
     land(off, packages=50, hours=2)
     list(settle(off))
+    assert list(settle(off)) == []  # what is due but held is waited for by nobody
     assert sandbox.received() == []
     waiting = [row for row in verdict(ledger)[0] if row[0] == "aae/packages"]
     assert {row[1] for row in waiting} == {"pending"}
     list(settle(environment))
     assert verdict(ledger)[1] == SETTLED
+
+
+def test_files_that_come_later_into_an_hour_that_looked_done_are_taken_each_time(
+    environment: Environment, sandbox: Aae, ledger: Ledger
+) -> None:
+    (first, *_) = land(environment, packages=50, hours=1)
+    list(settle(environment))
+    for name in ("second.jsonl", "third.jsonl"):
+        source = environment.home / "landing" / first.key
+        source.with_name(name).write_bytes(b"".join(record.raw + b"\n" for record in first.records()))
+        assert all(ran.success for ran in settle(environment))
+    delivered = {one.name for one in sandbox.received() if one.kept}
+    assert {name for name in delivered if "second" in name or "third" in name} != set()
+    assert verdict(ledger)[1] == SETTLED
+    assert len(list(ledger.items("mobile/packages", states=[State.SETTLED]))) == len(delivered) + sum(
+        item.detail["output"] is None for item in ledger.items("mobile/packages")
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.adapters.endpoints import Endpoint, Limits
 from pipelines.core.delivery import Answer
-from pipelines.sandbox.addresses import sandbox_endpoint, sandbox_running
+from pipelines.sandbox.addresses import SandboxRunning, sandbox_endpoint, sandbox_running
 
 LIMITS = Limits(4, 2, 2)
 
@@ -68,3 +68,11 @@ def test_a_key_shows_in_no_text_of_an_endpoint(tmp_path: Path) -> None:
         endpoint = sandbox_endpoint("sandbox://aae", tmp_path, LIMITS)
     assert (tmp_path / "aae.key").read_text() not in repr(endpoint)
     assert "PRIVATE" not in repr(endpoint)
+
+
+def test_a_second_sandbox_in_one_folder_is_refused_and_leaves_the_first_as_it_is(tmp_path: Path) -> None:
+    with sandbox_running(tmp_path, datetime.now(UTC)) as aae:
+        with pytest.raises(SandboxRunning), sandbox_running(tmp_path, datetime.now(UTC)):
+            pass
+        assert (tmp_path / "aae.url").read_text() == aae.url
+    assert not (tmp_path / "aae.url").exists()

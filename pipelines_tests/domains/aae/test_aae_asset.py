@@ -24,7 +24,7 @@ from pipelines.domains.aae.checks import PACKAGES
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
 from pipelines.sandbox.addresses import sandbox_running
-from pipelines.sensors import Feed, due_run
+from pipelines.sensors import Feed, due_run, pause_after_failures
 
 QUEUE = "aae/packages"
 JOB = "aae_deliver_packages"
@@ -286,10 +286,16 @@ def test_runs_that_fail_without_taking_what_is_due_are_asked_for_ever_less_often
 
 
 def test_a_run_that_took_all_and_then_raised_an_alarm_holds_nothing_up(house: House) -> None:
+    """One dead letter fails each run; the objects beside it must not wait for it."""
+    house.aae.behave(Behaviour(status=422, names="bad.parquet"))
+    house.release("late.parquet", "bad.parquet")
     job = build(house.environment).resolve_job_def(JOB)
-    house.instance.create_run_for_job(job, status=dg.DagsterRunStatus.FAILURE)
-    house.release("a.parquet")
-    assert isinstance(house.asked(), dg.RunRequest)
+    tags = {"dagster/asset_partition_range_start": NINE, "dagster/asset_partition_range_end": ELEVEN}
+    config = {"ops": {"aae__packages": {"config": {"only_due": True}}}}
+    for _ in range(3):
+        result = job.execute_in_process(tags=tags, run_config=config, instance=house.instance, raise_on_error=False)
+        assert not result.success
+    assert pause_after_failures(JOB, house.instance, datetime(2020, 1, 1, tzinfo=UTC)) is None
 
 
 def test_while_the_circuit_is_open_a_run_is_asked_for_at_the_probe_only(house: House) -> None:

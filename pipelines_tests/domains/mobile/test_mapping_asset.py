@@ -164,3 +164,35 @@ def test_a_file_that_cannot_be_read_is_refused_by_line_and_never_by_value(
     assert told in error_of(result)
     assert "QA1" not in error_of(result)
     assert in_force(given) == SHIPPED
+
+
+def test_populations_that_are_not_given_are_a_warning_and_block_nothing(
+    given: Environment, instance: dg.DagsterInstance
+) -> None:
+    """A check that was not made must not look passed."""
+    result = accept(given.model_copy(update={"population": ""}), instance)
+    assert result.success
+    (unmade,) = (one for one in result.get_asset_check_evaluations() if not one.passed)
+    assert (unmade.check_name, unmade.severity) == ("populations_over_bounds", dg.AssetCheckSeverity.WARN)
+    assert in_force(given) == SHIPPED
+
+
+def test_a_version_whose_table_could_not_be_stored_is_not_in_force(
+    environment: Environment, instance: dg.DagsterInstance
+) -> None:
+    table = environment.home / "lake/mobile/privacy_mapping/privacy_mapping.parquet"
+    table.mkdir(parents=True)  # a folder stands where the file is to be
+    assert not accept(environment, instance).success
+    assert in_force(environment) is None
+    table.rmdir()
+    assert accept(environment, instance).success
+    assert in_force(environment) == SHIPPED
+
+
+def test_a_version_in_force_that_is_lost_can_be_put_in_force_again(
+    environment: Environment, instance: dg.DagsterInstance
+) -> None:
+    accept(environment, instance)
+    (environment.home / f"lake/mobile/privacy_mapping/versions/{SHIPPED.sha256}.csv").unlink()
+    assert accept(environment, instance).success
+    assert in_force(environment) == SHIPPED

@@ -185,3 +185,49 @@ def test_without_an_accepted_mapping_nothing_is_filtered(
     home.lake.delete("mobile/privacy_mapping/versions/current.json")
     assert not run(environment, instance).success
     assert home.item("a.json").state is State.PENDING
+
+
+def test_an_hour_asked_for_by_hand_is_looked_at_in_landing_first(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    """Older folders are listed once a day: an hour must not look done because nobody had looked."""
+    home.land("late.json", text(lines(3)), NEXT)
+    assert run(environment, instance, KEYS[1]).success
+    assert home.item("late.json").state is State.SETTLED
+
+
+def test_what_was_given_up_is_tried_again_when_its_hour_is_asked_for_by_hand(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    away = home.path("a.json").rename(home.path("a.json").with_suffix(".part"))
+    run(environment, instance)
+    assert home.item("a.json").state is State.DEAD
+    away.rename(home.path("a.json"))
+    run(environment, instance)
+    assert home.item("a.json").state is State.SETTLED
+
+
+def test_checks_that_run_alone_judge_all_hours_as_one(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    """The button in the UI starts them without a partition."""
+    selection = dg.AssetSelection.checks_for_assets(PACKAGES)
+    job = dg.Definitions.merge(build(environment), dg.Definitions(jobs=[dg.define_asset_job("checks", selection)]))
+    result = job.resolve_job_def("checks").execute_in_process(instance=instance, raise_on_error=False)
+    assert result.success
+    assert {name: passed for (_, name), passed in evaluated(result).items()} == {
+        name: name != "nothing_pending" for name in CHECKS
+    }
+
+
+def test_an_hour_that_several_made_is_recorded_with_all_that_it_was_made_from(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    """Without a version and a pointer for each dependency, Dagster calls the hour unsynced."""
+    result = run(environment, instance, KEYS[0], KEYS[2], only_due=True)
+    for event in result.asset_materializations_for_node(NODE):
+        tags = event.tags or {}
+        for upstream in ("mobile/landed_packages", "mobile/privacy_mapping"):
+            assert tags[f"dagster/input_event_pointer/{upstream}"]
+            assert tags[f"dagster/input_data_version/{upstream}"]
+        assert tags["dagster/input_data_version/mobile/privacy_mapping"] == MAPPING.sha256

@@ -346,3 +346,23 @@ def test_a_file_rewritten_after_its_delivery_keeps_the_mapping_that_it_was_deliv
     assert len(stage.released(State.PENDING)) == 2
     stage.ledger.reopen_outdated(releases.QUEUE, stage.filtering().made_with, LATER)
     assert stage.work(LATER) == []  # it is not made again and again
+
+
+def test_what_waits_cannot_leave_while_its_file_is_made_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else one record could leave under the mapping before, and once more under the one now in force."""
+    stage.land("a.jsonl", text(lines()))
+    stage.run()
+    stage = stage.under(OTHER)
+    stage.land("a.jsonl", text(lines(seed=2)))
+    stage.take_in(LATER)
+    taken: list[Item] = []
+
+    def verify_while_a_delivery_runs(*arguments: object) -> None:
+        taken.extend(stage.deliver())
+        verify(*arguments)  # type: ignore[arg-type]  # just what the real one was given
+
+    monkeypatch.setattr(filtering, "verify", verify_while_a_delivery_runs)
+    stage.work(LATER)
+    assert taken == []
+    assert [mapping_of(stage.output("a.jsonl"))] == [OTHER.sha256]
+    assert len(stage.released(State.PENDING)) == 1
