@@ -62,7 +62,9 @@ class Environment(BaseSettings):
     uploads: Url = _url("list://", "How uploads are noticed: list://")
     ledger: Url = _url("", "The record of all work: sqlite://")
     privacy_mapping: Url = _url("", "The privacy mapping's file: a path, file://; empty is the shipped sample")
-    population: Url = _url("", "Populations of the mapping's cells: a path, file://; empty checks no bounds")
+    population: Url = _url(
+        "", "Populations of the mapping's cells: a path, file://; empty is the sample's, for the sample"
+    )
 
     uploads_recent_hours: int = Field(3, description="Hour folders listed at every tick")
     uploads_window_days: int = Field(4, description="Day folders listed every hour")

@@ -94,7 +94,7 @@ def _failed(record: dg.RunRecord) -> bool:
 
 
 def is_live(job: str, instance: dg.DagsterInstance, now: datetime, longest: timedelta) -> bool:
-    """Whether a run of the job waits or is under way. One older than any run can be died without a word."""
+    """Whether a run of the job waits or is under way. One that is older than any run can be has died without a word."""
     waiting = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED])
     running = dg.RunsFilter(job_name=job, statuses=_LIVE, created_after=now - longest)
     return any(instance.get_run_records(filters, limit=1) for filters in (waiting, running))

@@ -28,7 +28,7 @@ class State(StrEnum):
     SUPERSEDED = "superseded"
     """A newer version under the same name took its place."""
     ASIDE = "aside"
-    """Outside the partitions that exist: before the first day, or in the future."""
+    """Not to be worked on as it is: before the first day, in the future, or no file of a kind that is read."""
 
 
 MOVES: Mapping[State, frozenset[State]] = {
