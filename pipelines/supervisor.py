@@ -131,6 +131,9 @@ def _stop_orphans(record: Path) -> None:
         if command.exists() and b"dagster" in command.read_bytes():
             with suppress(ProcessLookupError):
                 os.killpg(int(line), signal.SIGKILL)
+            ends_at = time.monotonic() + _STOPPED_WITHIN
+            while command.exists() and command.read_bytes() and time.monotonic() < ends_at:
+                time.sleep(0.1)  # its port is free once it is gone
     record.unlink(missing_ok=True)
 
 
