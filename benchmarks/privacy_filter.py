@@ -19,8 +19,8 @@ from benchmarks.measures import Work
 from pipelines.core.lines import gunzip, split_lines
 from pipelines.domains.mobile.files import read_mapping
 from pipelines.domains.mobile.mapping import PrivacyMapping
-from pipelines.domains.mobile.packages import PackageFilter
-from pipelines.domains.mobile.verification import open_writer, verify
+from pipelines.domains.mobile.packages.filter import PackageFilter
+from pipelines.domains.mobile.packages.verification import open_writer, verify
 from pipelines.sandbox.uploads import Record, land, packages, uploads
 
 HOUR = datetime(2025, 6, 5, 4, tzinfo=UTC)

@@ -18,10 +18,10 @@ from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import State
 from pipelines.domains.mobile import accepted, files, intake, releases
 from pipelines.domains.mobile.checks import judge_hour
-from pipelines.domains.mobile.columns import SCHEMA
 from pipelines.domains.mobile.filtering import CODE_VERSION, Filtering
 from pipelines.domains.mobile.mapping import DUPLICATE_KEY, MappingError, PrivacyMapping
 from pipelines.domains.mobile.mapping_checks import Finding, check_mapping, diff, parse_population
+from pipelines.domains.mobile.packages.columns import SCHEMA
 from pipelines.domains.mobile.totals import Totals, total
 from pipelines.domains.mobile.working import reopen_damaged, work_through
 from pipelines.environment import Environment

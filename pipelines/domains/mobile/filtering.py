@@ -25,8 +25,8 @@ from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.mobile import accepted, releases
 from pipelines.domains.mobile.mapping import PrivacyMapping
-from pipelines.domains.mobile.packages import PackageFilter, Reject, Tally
-from pipelines.domains.mobile.verification import VerificationError, open_writer, verify
+from pipelines.domains.mobile.packages.filter import PackageFilter, Reject, Tally
+from pipelines.domains.mobile.packages.verification import VerificationError, open_writer, verify
 
 _HASHED_AT_ONCE = 1 << 20
 

@@ -19,7 +19,7 @@ from pipelines.core.periods import hour_key
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Reason, State
 from pipelines.domains.mobile import filtering, releases
-from pipelines.domains.mobile.verification import verify
+from pipelines.domains.mobile.packages.verification import verify
 from pipelines.domains.mobile.working import reopen_damaged, work_through
 from pipelines_tests.domains.mobile.stages import (
     EVERYTHING,

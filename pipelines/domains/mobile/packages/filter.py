@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.core.lines import BrokenStream, Line, LongLine
-from pipelines.domains.mobile.columns import Place
-from pipelines.domains.mobile.faults import Fault, Reason, find_fault, parse_package
 from pipelines.domains.mobile.instants import Instant, read_instant
-from pipelines.domains.mobile.records import Record, convert_package, read_record
-from pipelines.domains.mobile.rows import Rows
+from pipelines.domains.mobile.packages.columns import Place
+from pipelines.domains.mobile.packages.faults import Fault, Reason, find_fault, parse_package
+from pipelines.domains.mobile.packages.records import Record, convert_package, read_record
+from pipelines.domains.mobile.packages.rows import Rows
 
 FUTURE_TOLERANCE = timedelta(days=365)
 

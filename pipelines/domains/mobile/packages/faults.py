@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from pipelines.domains.mobile.columns import COLUMNS, LIVE_COLUMNS, Column, Kind, Place, Presence
 from pipelines.domains.mobile.instants import read_instant
+from pipelines.domains.mobile.packages.columns import COLUMNS, LIVE_COLUMNS, Column, Kind, Place, Presence
 
 
 class Reason(StrEnum):

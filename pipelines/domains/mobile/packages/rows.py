@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.domains.mobile.columns import COLUMNS, LIVE_COLUMNS, SCHEMA, Place, Presence
-from pipelines.domains.mobile.records import ABSENT, NARROW, WIDE, Record
+from pipelines.domains.mobile.packages.columns import COLUMNS, LIVE_COLUMNS, SCHEMA, Place, Presence
+from pipelines.domains.mobile.packages.records import ABSENT, NARROW, WIDE, Record
 
 FACTS = tuple(column.source for column in LIVE_COLUMNS if column.place is not Place.METRICS)
 """Keys of what a row holds beside its metrics, in order."""

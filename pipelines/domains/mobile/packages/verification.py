@@ -10,7 +10,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.domains.mobile.columns import SCHEMA
+from pipelines.domains.mobile.packages.columns import SCHEMA
 
 ROW_GROUP_ROWS = 20_480
 

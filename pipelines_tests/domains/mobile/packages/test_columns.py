@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.domains.mobile.columns import COLUMNS, SCHEMA, Kind, Place, Presence
+from pipelines.domains.mobile.packages.columns import COLUMNS, SCHEMA, Kind, Place, Presence
 
 HERE = Path(__file__).parent
 BYTE_COUNTERS = {column.source for column in COLUMNS if column.kind is Kind.INT64}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pipelines.domains.mobile.columns import COLUMNS, LIVE_COLUMNS, Kind, Place, Presence
+from pipelines.domains.mobile.packages.columns import COLUMNS, LIVE_COLUMNS, Kind, Place, Presence
 
 ABSENT = 1 << 32
 """Stands for a narrow metric that a package doesn't have: no such column can hold it, and its low 32 bits are zero."""
