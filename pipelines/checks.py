@@ -1,13 +1,12 @@
 """How checks of partitioned assets report, one evaluation for each partition of a run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 
-from pipelines.adapters.ledger import Span
+from pipelines.adapters.ledger import Ledger, Span
+from pipelines.core.work import OPEN, Item, State
 
 EVERYTHING = Span("", "~")
 
@@ -50,3 +49,37 @@ def evaluate_partitions(
                 )
                 log_event = context.op_execution_context.log_event
                 log_event(evaluation)  # type: ignore[arg-type]  # declared too narrowly: it takes evaluations as well
+
+
+TABLE_CHECKS = {
+    "nothing_pending": "The table holds all that it is made from, as far as that is settled.",
+    "was_made": "The last making of the table was not given up.",
+}
+
+
+def judge_table(items: Iterable[Item]) -> Iterator[Evaluation]:
+    """Each check of a partition of a table that follows what it is made from."""
+    states = [item.state for item in items]
+    waiting = sum(state in OPEN for state in states)
+    yield "nothing_pending", waiting == 0, {"waiting": waiting}
+    yield "was_made", State.DEAD not in states, {"given_up": states.count(State.DEAD)}
+
+
+def table_checks(asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str]) -> dg.AssetChecksDefinition:
+    """The checks of a table that follows what it is made from."""
+
+    @dg.multi_asset_check(
+        name=f"{'_'.join(asset.path)}_checks",
+        specs=[
+            dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=partitions)
+            for name, text in TABLE_CHECKS.items()
+        ],
+        can_subset=True,
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext, ledger: dg.ResourceParam[Ledger]
+    ) -> Iterator[dg.AssetCheckResult]:
+        """Judge the partitions by what the ledger holds now."""
+        yield from evaluate_partitions(context, lambda span: judge_table(ledger.items(asset.to_user_string(), span)))
+
+    return check

@@ -58,7 +58,7 @@ def _table(*columns: str) -> Table:
 
 
 def _uses_sandbox(environment: Environment) -> bool:
-    return urlsplit(environment.aae_url("packages")).scheme == SANDBOX
+    return any(urlsplit(environment.aae_url(feed)).scheme == SANDBOX for feed in ("packages", "events"))
 
 
 @main.command()
@@ -90,21 +90,22 @@ def _land_first_samples(environment: Environment) -> None:
     from pipelines.domains.mobile.mapping import PrivacyMapping
     from pipelines.sandbox.landing import land_samples
 
-    if next(iter(open_objects(environment.landing).list("mobile/packages/")), None) is not None:
+    if next(iter(open_objects(environment.landing).list("mobile/")), None) is not None:
         return
     mapping = PrivacyMapping.parse(files.read_mapping(environment.privacy_mapping).raw)
     pairs = [(entry.district, entry.authority) for entry in mapping.entries]
-    landed = land_samples(environment.landing, pairs, utc_now(), packages=2_000)
+    landed = land_samples(environment.landing, pairs, utc_now(), packages=2_000, events=200)
     console.print(f"Landed {len(landed)} sample files in {environment.landing}")
 
 
 @main.command()
 @click.option("--packages", default=20_000, show_default=True, help="Sample packages to land.")
-def demo(packages: int) -> None:
+@click.option("--events", default=500, show_default=True, help="Sample submissions of events to land.")
+def demo(packages: int, events: int) -> None:
     """Do the main job on sample uploads and print what was made."""
     from pipelines.demo import demo_environment, demonstrate
 
-    made = demonstrate(demo_environment(_environment()), packages, console.print)
+    made = demonstrate(demo_environment(_environment()), packages, events, console.print)
     table = _table("made", "")
     for name, value in made.figures.items():
         table.add_row(name, value)
@@ -161,6 +162,48 @@ def _told_of_records(facts: Mapping[str, Any]) -> list[str]:
     reasons = ", ".join(f"{reason} {count}" for reason, count in facts["rejected"].items())
     told = [f"{facts['written']} of {facts['read']} records" + (f"; in quarantine: {reasons}" if reasons else "")]
     return [*told, "the file is damaged or ends early"] if facts["broken"] else told
+
+
+@main.group()
+def ledger() -> None:
+    """The record of all work."""
+
+
+@ledger.command()
+@click.option("--who", required=True, help="Who does it, for the journal.")
+@click.option("--why", required=True, help="Why, for the journal.")
+def restore(who: str, why: str) -> None:
+    """Rebuild a lost ledger from receipts and lake, with the platform stopped; nothing is sent again."""
+    from pipelines.adapters.ledger import open_ledger
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.adapters.objects import open_objects
+    from pipelines.restore import LedgerInUse
+    from pipelines.restore import restore as rebuild
+
+    environment = _environment()
+    with closing(open_ledger(environment.ledger)) as opened:
+        try:
+            restored = rebuild(opened, open_objects(environment.lake), environment, who, why, utc_now())
+        except LedgerInUse as error:
+            raise click.ClickException(str(error)) from None
+    console.print(f"Restored {restored.landed:,} landed files and {restored.delivered:,} deliveries")
+    if restored.doubtful:
+        console.print(f"{restored.doubtful:,} outputs are dead letters: nobody knows whether they were delivered")
+
+
+@ledger.command()
+@click.option("--limit", default=50, show_default=True, help="The newest entries to print.")
+def journal(limit: int) -> None:
+    """What people did: when, who, why, and what came of it."""
+    from pipelines.adapters.ledger import open_ledger
+
+    with closing(open_ledger(_environment().ledger)) as opened:
+        entries = opened.journal(limit)
+    table = _table("when (UTC)", "action", "who", "why", "effect")
+    for entry in entries:
+        effect = "ended without a word" if entry.effect is None else str(dict(entry.effect))
+        table.add_row(f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.action, entry.who, entry.why, effect)
+    console.print(table)
 
 
 @main.command()

@@ -5,13 +5,19 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow.parquet as pq
 
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.work import State
-from pipelines.domains.mobile import files
+from pipelines.domains.mobile import feeds, files
 from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.domains.mobile.totals import total
 from pipelines.environment import Environment
 from pipelines.sandbox.addresses import sandbox_running
 from pipelines.sandbox.landing import land_samples
@@ -45,61 +51,76 @@ def demo_environment(environment: Environment) -> Environment:
         uploads="list://",
         aae="sandbox://aae",
         aae_packages="",
+        aae_events="",
         privacy_mapping=str(mapping.absolute()) if real else "",
         population=str(population.absolute()) if real else "",
         uploads_quiet_seconds=0,
     )
 
 
-def demonstrate(environment: Environment, packages: int, say: Callable[[str], None]) -> Made:
+def demonstrate(environment: Environment, packages: int, events: int, say: Callable[[str], None]) -> Made:
     """Land the samples, make every run that the sensors ask for, and compare what came out with what went in."""
     mapping = PrivacyMapping.parse(files.read_mapping(environment.privacy_mapping).raw)
     pairs = [(entry.district, entry.authority) for entry in mapping.entries]
-    say(f"Landing {packages:,} packages over 48 hours in {environment.landing}")
-    landed = land_samples(environment.landing, pairs, utc_now(), packages=packages)
-    ledger = open_ledger(environment.ledger)
+    say(f"Landing {packages:,} packages and {events:,} events over 48 hours in {environment.landing}")
+    landed = land_samples(environment.landing, pairs, utc_now(), packages=packages, events=events)
     runs: list[Ran] = []
     with sandbox_running(environment.sandbox, utc_now()) as aae:
         for ran in settle(environment):
             say(f"  {ran}")
             runs.append(ran)
-        received = [one for one in aae.received() if one.kept]
-    made = _compare(landed, ledger, runs, Counter(one.name for one in received))
-    folders = {
+        received = Counter(one.name for one in aae.received() if one.kept)
+    figures: dict[str, str] = {}
+    expected = {"every run succeeds": (sum(ran.success for ran in runs), len(runs))}
+    with closing(open_ledger(environment.ledger)) as ledger:
+        for feed in feeds.FEEDS.values():
+            told, compared = _compare(feed, [file for file in landed if file.feed == feed.queue], ledger)
+            figures |= told
+            expected |= compared
+    expected["nothing is sent twice"] = (received.total(), len(received))
+    rows = sum(pq.read_metadata(path).num_rows for path in _files(environment.lake, "mobile/events_table"))
+    expected["every event is a row of the table"] = (rows, int(figures["mobile/events: events"].replace(",", "")))
+    receipts = sum(pq.read_metadata(path).num_rows for path in _files(environment.lake, "aae/receipts"))
+    figures |= {
+        "receipts": f"{receipts:,}",
+        "runs": f"{len(runs)}",
         "mapping": f"{mapping.rows:,} rows, version {mapping.version}",
         "hours recorded": str(recorded_partitions(environment, "aae/packages")),
         "lake": environment.lake,
         "received by the sandbox's AAE": str(environment.sandbox / "aae" / "objects"),
         "quarantine": f"{environment.landing}/quarantine",
     }
-    ledger.close()
-    return Made(made.figures | folders, made.missing)
-
-
-def _compare(landed: list[UploadFile], ledger: Ledger, runs: list[Ran], received: Counter[str]) -> Made:
-    settled = list(ledger.items("mobile/packages", states=[State.SETTLED]))
-    delivered = list(ledger.items("aae/packages", states=[State.SETTLED]))
-    read, written = (sum(item.detail[name] for item in settled) for name in ("read", "written"))
-    rejected: Counter[str] = sum((Counter(item.detail["rejected"]) for item in settled), Counter())
-    good = sum(file.good for file in landed)
-    bad = sum(len(file.bad) for file in landed)
-    outputs = sum(item.detail["output"] is not None for item in settled)
-    expected = {
-        "every run succeeds": (sum(ran.success for ran in runs), len(runs)),
-        "every landed file is settled": (len(settled), len(landed)),
-        "every good record is in the lake": (written, good),
-        "every bad record is in quarantine": (rejected.total(), bad),
-        "every output is delivered": (len(delivered), outputs),
-        "nothing is sent twice": (received.total(), len(received)),
-    }
     missing = [f"{what}: {found:,} of {wanted:,}" for what, (found, wanted) in expected.items() if found != wanted]
+    return Made(figures, missing)
+
+
+def _compare(
+    feed: feeds.Feed, landed: list[UploadFile], ledger: Ledger
+) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+    """What was made of a feed, and beside what should have been."""
+    settled = list(ledger.items(feed.queue, states=[State.SETTLED]))
+    delivered = list(ledger.items(feed.exports, states=[State.SETTLED]))
+    totals = total(settled)
+    outputs = sum(item.detail["output"] is not None for item in settled)
+    rejected = ", ".join(f"{reason} {count}" for reason, count in totals.rejected.most_common())
     figures = {
         "files": f"{len(settled):,}",
-        "records read": f"{read:,}",
-        "records in the lake": f"{written:,}",
-        "records in quarantine": ", ".join(f"{reason} {count}" for reason, count in rejected.most_common()),
-        "bytes of parquet": f"{sum(item.size for item in delivered):,}",
+        "records read": f"{totals.read:,}",
+        "records in the lake": f"{totals.written:,}",
+        "records in quarantine": rejected,
+        "bytes in the lake": f"{totals.bytes:,}",
         "objects delivered": f"{len(delivered):,}",
-        "runs": f"{len(runs)}",
+        **{name.replace("_", " "): f"{count:,}" for name, count in totals.counts.items()},
     }
-    return Made(figures, missing)
+    expected = {
+        "every landed file is settled": (len(settled), len(landed)),
+        "every good record is in the lake": (totals.written, sum(file.good for file in landed)),
+        "every bad record is in quarantine": (totals.rejected.total(), sum(len(file.bad) for file in landed)),
+        "every output is delivered": (len(delivered), outputs),
+    }
+    told = {f"{feed.queue}: {name}": value for name, value in figures.items()}
+    return told, {f"{feed.queue}: {what}": pair for what, pair in expected.items()}
+
+
+def _files(lake: str, folder: str) -> list[Path]:
+    return sorted((Path(unquote(urlsplit(lake).path)) / folder).rglob("*.parquet"))

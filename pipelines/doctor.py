@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from pipelines.adapters.endpoints import Endpoint
@@ -36,7 +37,10 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
         ("lake", environment.lake, lambda: _writable(environment.lake)),
         ("ledger", environment.ledger, lambda: _ledger(environment.ledger)),
         ("privacy mapping", environment.privacy_mapping or "the shipped sample", lambda: _mapping(environment)),
-        ("aae packages", environment.aae_url("packages"), lambda: _endpoint(aae("packages"))),
+        *(
+            (f"aae {feed}", environment.aae_url(feed), partial(_endpoint_of, aae, feed))
+            for feed in ("packages", "events")
+        ),
     ]
     for system, url, probe in probes:
         try:
@@ -73,8 +77,8 @@ def _mapping(environment: Environment) -> str:
     return f"version {mapping.version}, {mapping.rows:,} rows"
 
 
-def _endpoint(endpoint: Endpoint) -> str:
-    failure = asyncio.run(_reach(endpoint))
+def _endpoint_of(aae: Callable[[str], Endpoint], feed: str) -> str:
+    failure = asyncio.run(_reach(aae(feed)))
     if failure is not None:
         raise ConnectionError(f"not reached: {failure}")
     return "reached, and trusted on both sides"

@@ -77,11 +77,21 @@ class Environment(BaseSettings):
     mobile_record_bytes: int = Field(1_048_576, description="The longest record that is read, in bytes")
     mobile_rejected_share: float = Field(0.05, description="Bound on the share of quarantined records in an hour")
     mobile_unknown_share: float = Field(0.05, description="Bound on the share of records mapped to UNKNOWN in an hour")
+    mobile_events_enabled: bool = Field(True, description="Whether landed events are filtered; off keeps them")
+    mobile_event_bytes: int = Field(262_144, description="The longest submission of events that is read, in bytes")
+    mobile_raw_hours: float = Field(
+        72, description="Landed files are deleted this long after they are settled, in hours; 0 keeps them for good"
+    )
     mobile_attempts: int = Field(5, description="Attempts at a landed file before it is given up")
 
     aae: Url = _url(f"{SANDBOX}://aae", "The Advanced Analytics Environment: https://, sandbox://")
     aae_packages: Url = _url("", "The same for packages alone; empty is PIPELINES_AAE")
     aae_packages_enabled: bool = Field(True, description="Whether packages are delivered; off keeps the backlog")
+    aae_events: Url = _url("", "The same for events alone; empty is PIPELINES_AAE")
+    aae_events_enabled: bool = Field(True, description="Whether events are delivered; off keeps the backlog")
+    events_stay_seconds: float = Field(
+        60, description="How long a run over events stays for those that follow, in seconds"
+    )
     aae_connections: int = Field(16, description="Objects on their way at once")
     aae_connect_seconds: float = Field(10, description="Time to connect, in seconds")
     aae_total_seconds: float = Field(30, description="Time for a whole request, in seconds")
@@ -111,7 +121,8 @@ class Environment(BaseSettings):
         if not landing.startswith("memory:") and (landing.startswith(lake) or lake.startswith(landing)):
             raise ValueError("PIPELINES_LANDING and PIPELINES_LAKE must not overlap: one would be read as the other")
         far = [name for name in ("landing", "ledger") if urlsplit(getattr(self, name)).scheme not in _LOCAL]
-        pretended = [name for name in ("aae", "aae_packages") if getattr(self, name).startswith(f"{SANDBOX}:")]
+        outside = ("aae", "aae_packages", "aae_events")
+        pretended = [name for name in outside if getattr(self, name).startswith(f"{SANDBOX}:")]
         if far and pretended:
             raise ValueError(
                 f"{_variable(pretended[0])} is the sandbox while {_variable(far[0])} is not local: name the real system"
@@ -124,7 +135,7 @@ class Environment(BaseSettings):
         return self.home / "sandbox"
 
     def aae_url(self, feed: str) -> str:
-        """The destination of a feed (``packages``): its own or the common one."""
+        """The destination of a feed (``packages``, ``events``): its own or the common one."""
         own: str = getattr(self, f"aae_{feed}")
         return own or self.aae
 

@@ -127,5 +127,6 @@ def resources(environment: Environment) -> dict[str, Any]:
             quiet_seconds=environment.uploads_quiet_seconds,
         ),
         "aae_packages": AaeResource(feed="packages", environment=environment),
+        "aae_events": AaeResource(feed="events", environment=environment),
         "io_manager": ParquetIOManager(lake=lake),
     }

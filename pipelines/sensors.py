@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -13,7 +14,14 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.assets import ALARM
 from pipelines.core.planning import plan
 from pipelines.core.retry import RetryPolicy
+from pipelines.core.summary import summarise
+from pipelines.core.work import Pause
 from pipelines.environment import Environment, at_load
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 RUNNING = dg.DefaultSensorStatus.RUNNING if at_load().automation else dg.DefaultSensorStatus.STOPPED
 SCHEDULED = dg.DefaultScheduleStatus.RUNNING if at_load().automation else dg.DefaultScheduleStatus.STOPPED
@@ -36,33 +44,40 @@ class Feed:
     queue: str
     job: str
     asset: dg.AssetKey
-    enabled: bool
+    enabled: bool = True
     destination: str = ""
+    stays: float = 0.0
+    """How long a run stays for more work, in seconds."""
+
+
+def due_job(asset: dg.AssetsDefinition, name: str, description: str) -> UnresolvedAssetJobDefinition:
+    """The job in which a sensor's runs take what is due of an asset."""
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(asset).without_checks(),
+        description=description,
+        tags={"domain": asset.key.path[0]},
+    )
 
 
 def due_run(
     feed: Feed, ledger: Ledger, instance: dg.DagsterInstance, environment: Environment, now: datetime, trigger: str
 ) -> dg.RunRequest | dg.SkipReason:
     """The run that a feed needs now, or why it needs none."""
-    if not feed.enabled:
-        return dg.SkipReason("switched off by a setting; what is due is kept")
-    if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds)):
-        return dg.SkipReason("a run is under way and takes what is due")
-    circuit = ledger.circuit(f"{feed.queue} {feed.destination}")
-    if circuit.allowance(now) == 0:
-        return dg.SkipReason(f"the other side is out of order ({circuit.reason}); next probe {circuit.probe_at}")
+    held = _held(feed, ledger, instance, environment, now)
+    if held is not None:
+        return dg.SkipReason(held)
     due = [one for one in ledger.backlog(now) if one.queue == feed.queue and one.destination == feed.destination]
-    requests = plan(due)
-    if not requests:
+    request = plan(due, ledger.unrecorded(feed.queue))
+    if request is None:
         following = ledger.next_due(feed.queue)
         return dg.SkipReason("nothing is due" + (f"; the next at {following}" if following else ""))
-    (request,) = requests
-    resumes_at = pause_after_failures(feed.job, instance, min(one.oldest_due for one in due))
+    resumes_at = pause_after_failures(feed.job, instance, request.oldest_due or EPOCH)
     if resumes_at is not None and now < resumes_at:
         return dg.SkipReason(f"the last run left due work behind and failed; the next is asked for at {resumes_at}")
     return dg.RunRequest(
         job_name=feed.job,
-        run_config={"ops": {"__".join(feed.asset.path): {"config": {"only_due": True}}}},
+        run_config={"ops": {"__".join(feed.asset.path): {"config": {"only_due": True, "stays": feed.stays}}}},
         tags={
             "dagster/asset_partition_range_start": request.first,
             "dagster/asset_partition_range_end": request.last,
@@ -71,6 +86,32 @@ def due_run(
             "trigger": trigger,
         },
     )
+
+
+def _held(
+    feed: Feed, ledger: Ledger, instance: dg.DagsterInstance, environment: Environment, now: datetime
+) -> str | None:
+    """Why a feed can't run now, whatever is due."""
+    if not feed.enabled:
+        return "switched off by a setting; what is due is kept"
+    if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds)):
+        return "a run is under way and takes what is due"
+    pause = ledger.paused(feed.queue, now)
+    if pause is not None:
+        return told_of_pause(pause, ledger, now)
+    circuit = ledger.circuit(f"{feed.queue} {feed.destination}")
+    if circuit.allowance(now) == 0:
+        return f"the other side is out of order ({circuit.reason}); next probe {circuit.probe_at}"
+    return None
+
+
+def told_of_pause(pause: Pause, ledger: Ledger, now: datetime) -> str:
+    """Who paused a queue and until when, what waits, since when, and how many days it may still wait."""
+    standing = summarise(ledger.standings(pause.queue, unsettled=True))
+    since = f", the oldest since {standing.oldest:%Y-%m-%d %H:%M} UTC" if standing.oldest else ""
+    waits = f"{standing.waiting:,} wait{since}"
+    days = (pause.until - now) / timedelta(days=1)
+    return f"paused by {pause.who} until {pause.until:%Y-%m-%d %H:%M} UTC, {days:.1f} days left; {waits}"
 
 
 def pause_after_failures(

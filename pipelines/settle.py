@@ -18,7 +18,6 @@ from pipelines.definitions import build
 from pipelines.environment import Environment
 from pipelines.supervisor import prepare_dagster_home
 
-QUEUES = ("mobile/packages", "aae/packages")
 SETTLED, FAILED, REMAINS = 0, 1, 3
 _QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 _NAP = timedelta(seconds=0.5)
@@ -49,6 +48,8 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     """
     gives_up = utc_now() + wait
     cursors: dict[str, str | None] = {}
+    # Nobody waits here for what may follow: the next tick comes at once.
+    environment = environment.model_copy(update={"events_stay_seconds": 0.0})
     defs = build(environment)
     sensors = list(defs.sensors or [])
     with _instance(environment) as instance, closing(open_ledger(environment.ledger)) as ledger:
@@ -59,8 +60,9 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
             if ran:
                 continue
             failed.clear()
-            following = min((due for queue in QUEUES if (due := ledger.next_due(queue)) is not None), default=None)
             now = utc_now()
+            active = [queue for queue in ledger.queues() if ledger.paused(queue, now) is None]
+            following = min((due for queue in active if (due := ledger.next_due(queue)) is not None), default=None)
             # What is due and yet was not asked for is held: by a switch, by a pause, or till the next probe.
             if following is None or following > gives_up or now >= gives_up:
                 return
@@ -72,11 +74,16 @@ def verdict(ledger: Ledger) -> tuple[list[list[str]], int]:
 
     The status is 0 if all is settled, 1 if something is dead, 3 if work remains.
     """
-    standings = {queue: ledger.standings(queue) for queue in QUEUES}
+    standings = {queue: ledger.standings(queue) for queue in ledger.queues()}
+    pauses = {queue: pause for queue in standings if (pause := ledger.paused(queue, utc_now())) is not None}
     rows = [
         [queue, str(one.state), one.reason or "", f"{one.items:,}", f"{one.size:,}"]
         for queue, found in standings.items()
         for one in found
+    ]
+    rows += [
+        [queue, "paused", f"by {pause.who} until {pause.until:%Y-%m-%d %H:%M} UTC", "", ""]
+        for queue, pause in pauses.items()
     ]
     summaries = [summarise(found) for found in standings.values()]
     if any(summary.items[State.DEAD] for summary in summaries):

@@ -14,16 +14,31 @@ from pipelines.core.retry import Judgement, RetryPolicy, Verdict
 TRIPS_AFTER = 5
 """Failed attempts in a row, with no success between, after which the system rather than the objects is at fault."""
 
+_OBJECTS = 2
+"""Of how many different objects these must be: one that fails alone, again and again, is itself at fault."""
+
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """``failures`` in a row; ``opened_at`` and ``probe_at`` are set while it is open."""
+    """``failures`` in a row; ``opened_at`` and ``probe_at`` are set while it is open.
+
+    Attributes:
+        failures: since the last success.
+        opened_at: when it opened.
+        probe_at: from when on one object may try whether the system is back.
+        probes: how many have failed so far, with that which opened it.
+        reason: of the last failure.
+        objects: how many objects failed in this row; one that fails again after another counts again.
+        last: the id of the item that failed last.
+    """
 
     failures: int = 0
     opened_at: datetime | None = None
     probe_at: datetime | None = None
     probes: int = 0
     reason: str | None = None
+    objects: int = 0
+    last: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -36,18 +51,19 @@ class Circuit:
             return None
         return 1 if self.probe_at is None or now >= self.probe_at else 0
 
-    def after(self, judgement: Judgement, now: datetime, policy: RetryPolicy, retry_after: float | None) -> Circuit:
-        """The circuit after one more answer."""
+    def after(
+        self, judgement: Judgement, now: datetime, policy: RetryPolicy, retry_after: float | None, item_id: int
+    ) -> Circuit:
+        """The circuit after one more answer, to the attempt at this item."""
         if judgement.verdict in (Verdict.DONE, Verdict.OBJECT):
             return Circuit()  # a refusal of one object is an answer too: the system is there and lets us in
-        failures = self.failures + 1
+        row = replace(self, failures=self.failures + 1, objects=self.objects + (item_id != self.last), last=item_id)
         if self.allowance(now) == 0:
-            return replace(self, failures=failures)  # sent before it opened: no probe, and no reason to wait longer
-        if self.is_open:
-            probes = self.probes + 1
-        elif judgement.verdict is Verdict.SYSTEM or failures >= TRIPS_AFTER:
-            probes = 1
-        else:
-            return replace(self, failures=failures, reason=judgement.reason)
-        wait = policy.pause(probes, 0.0, retry_after)
-        return Circuit(failures, self.opened_at or now, now + max(wait, timedelta(seconds=1)), probes, judgement.reason)
+            return row  # sent before it opened: no probe, and no reason to wait longer
+        row = replace(row, reason=judgement.reason)
+        tripped = row.failures >= TRIPS_AFTER and row.objects >= _OBJECTS
+        if not (self.is_open or tripped or judgement.verdict is Verdict.SYSTEM):
+            return row
+        probes = self.probes + 1
+        wait = max(policy.pause(probes, 0.0, retry_after), timedelta(seconds=1))
+        return replace(row, opened_at=self.opened_at or now, probe_at=now + wait, probes=probes)

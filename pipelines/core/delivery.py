@@ -52,8 +52,8 @@ def conclude(
 
     While the circuit is open no object loses an attempt: it is put back and stays pending.
     """
-    judgement = judge(answer.status, answer.failure, maybe_there=item.uncertain)
-    after = circuit.after(judgement, now, policy, answer.retry_after)
+    judgement = judge(answer.status, answer.failure, maybe_there=item.uncertain, maybe_received=answer.maybe_received)
+    after = circuit.after(judgement, now, policy, answer.retry_after, item.id)
     attempts = item.attempts + 1
     state, reason, counted, due = State.PENDING, judgement.reason, True, None
     if judgement.verdict is Verdict.DONE:

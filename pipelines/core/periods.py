@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 HOUR = timedelta(hours=1)
 HOUR_KEY = "%Y-%m-%d-%H:%M"
+_HIVE_PATH = re.compile(r"(?:^|/)date=([0-9]{4}-[0-9]{2}-[0-9]{2})/hour=([0-9]{2})/")
 _HOUR_PATH = re.compile(r"(?:^|/)([0-9]{4})/([0-9]{2})/([0-9]{2})/([0-9]{2})/[^/]+$")
 
 
@@ -42,3 +43,14 @@ def hive_path(key: str) -> str:
     """``date=YYYY-MM-DD/hour=HH`` of an hourly partition."""
     start = hour_start(key)
     return f"date={start.date()}/hour={start:%H}"
+
+
+def hour_of_hive_path(path: str) -> str | None:
+    """The partition that ``date=YYYY-MM-DD/hour=HH/`` in a path names, or ``None`` if it names no hour."""
+    found = _HIVE_PATH.search(path)
+    if found is None:
+        return None
+    try:
+        return hour_key(datetime.strptime(f"{found[1]} {found[2]}", "%Y-%m-%d %H").replace(tzinfo=UTC))
+    except ValueError:
+        return None

@@ -62,6 +62,7 @@ _NO_ANSWER = {
     "connection": Judgement(Verdict.RETRY, Reason.CONNECTION),
     "tls": Judgement(Verdict.SYSTEM, Reason.TLS),
 }
+_NO_CONNECTION = Judgement(Verdict.SYSTEM, Reason.CONNECTION)
 _STATUSES = {
     401: Judgement(Verdict.SYSTEM, Reason.NOT_ALLOWED),
     403: Judgement(Verdict.SYSTEM, Reason.NOT_ALLOWED),
@@ -79,15 +80,19 @@ _CLASSES = {
 }
 
 
-def judge(status: int | None, failure: str | None, *, maybe_there: bool) -> Judgement:
+def judge(status: int | None, failure: str | None, *, maybe_there: bool, maybe_received: bool = True) -> Judgement:
     """What an attempt's result means.
 
     Args:
         status: the HTTP status, or ``None`` where no answer came.
         failure: ``timeout``, ``connection`` or ``tls`` where no answer came.
         maybe_there: an earlier attempt may have been received, so "already there" may speak of our own object.
+        maybe_received: false if this attempt certainly was not: with no connection at all (refused, no route, no such
+            name) nobody has seen the object, so it can't be at fault.
     """
     if status is None:
+        if failure == "connection" and not maybe_received:
+            return _NO_CONNECTION
         return _NO_ANSWER.get(failure or "connection", _NO_ANSWER["connection"])
     if status == 409 and maybe_there:
         return _DONE

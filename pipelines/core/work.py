@@ -44,6 +44,9 @@ MOVES: Mapping[State, frozenset[State]] = {
 OPEN = frozenset({State.PENDING, State.CLAIMED})
 """States that still ask for work."""
 
+UNSETTLED = frozenset({State.PENDING, State.CLAIMED, State.DEAD, State.ASIDE})
+"""States of what is neither done nor replaced: all that a queue still has to say without what it ever did."""
+
 
 class Reason(StrEnum):
     """Why an item is not settled: a code, never a text that could hold a value."""
@@ -71,6 +74,9 @@ class Reason(StrEnum):
     UNKNOWN_KIND = "not a kind of file that is read here"
     NAME_TOO_LONG = "the name is too long"
     NOT_INTACT = "the output is missing or altered"
+    REMAPPED = "to be mapped anew"
+    MAY_HAVE_LEFT = "may have been delivered before the ledger was lost"
+    REPLAYED = "sent again by a person"
     INTERNAL = "an error of our own"
 
 
@@ -80,6 +86,12 @@ class NewItem:
 
     ``(queue, destination, name, version)`` is its identity; of one ``(queue, destination, name)`` only the newest
     version is worked on.
+
+    Attributes:
+        joins: nothing is recorded while another version of the name still waits: that one does what this one asks for.
+            One in hand, or over, may have begun too early to do so. It belongs to no parent, whose fate is not its own.
+        settled_at: when it was settled, of work that was done before the ledger knew it.
+        uncertain: it may have left before the ledger knew it.
     """
 
     queue: str
@@ -94,6 +106,9 @@ class NewItem:
     made_with: str = ""
     cause: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    joins: bool = False
+    settled_at: datetime | None = None
+    uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +145,7 @@ class Outcome:
     """What came of a claimed item. It counts only if ``fence`` is still the one that the claim gave.
 
     ``detail`` of ``None`` leaves what is stored; ``releases`` are recorded in the same transaction, and only if the
-    outcome itself counts, with its item as their parent.
+    outcome itself counts, with its item as their parent unless they join.
 
     Raises:
         ValueError: no claimed item can become that.
@@ -173,3 +188,41 @@ class Standing:
     items: int
     size: int
     oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A queue of which nothing is taken until a moment, by whose decision and why; what waits is kept."""
+
+    queue: str
+    since: datetime
+    until: datetime
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a person had done, and what came of it; without an ``effect`` the job has not ended, or without a word.
+
+    Attributes:
+        id: of the entry.
+        at: when it began.
+        action: what was to be done.
+        who: by whose decision.
+        why: for what reason, in that person's words.
+        run: the run that does it, or "".
+        scope: what it was to be done to: counts, filters, partitions, never a personal value.
+        effect: what came of it, in counts.
+        ended_at: when it ended.
+    """
+
+    id: int
+    at: datetime
+    action: str
+    who: str
+    why: str
+    run: str
+    scope: Mapping[str, Any]
+    effect: Mapping[str, Any] | None = None
+    ended_at: datetime | None = None

@@ -2,63 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from pipelines.adapters.ledger import Ledger, Span, TakenIn, open_ledger
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
-from pipelines.core.work import Backlog, Item, NewItem, Outcome, Reason, Standing, State
-
-FORMS: dict[str, Callable[[Path], str]] = {
-    "sqlite": lambda folder: f"sqlite:///{folder}/ledger.db",
-}
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LEASE = timedelta(minutes=10)
-MINUTE = timedelta(minutes=1)
-HOUR = "2026-03-01-11:00"
-QUEUE = "mobile/packages"
-EXPORTS = "aae/packages"
-
-
-@pytest.fixture(params=sorted(FORMS))
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
-    ledger = open_ledger(FORMS[request.param](tmp_path))
-    yield ledger
-    ledger.close()
-
-
-def new(name: str = "a.json", version: str = "1", **facts: Any) -> NewItem:
-    return NewItem(**{"queue": QUEUE, "name": name, "version": version, "partition": HOUR, "size": 10, **facts})
-
-
-def release(version: str = "sha", name: str = "a.parquet", **facts: Any) -> NewItem:
-    return new(name, version, queue=EXPORTS, **facts)
-
-
-def claim(ledger: Ledger, queue: str = QUEUE, *, now: datetime = NOW, limit: int = 100, **more: Any) -> list[Item]:
-    return ledger.claim(queue, owner="run", limit=limit, now=now, lease=LEASE, **more)
-
-
-def end(item: Item, state: State = State.SETTLED, **more: Any) -> Outcome:
-    return Outcome(item.id, item.fence, state, **more)
-
-
-def states(ledger: Ledger, queue: str = QUEUE) -> dict[str, State]:
-    return {f"{item.name} {item.version}": item.state for item in ledger.items(queue)}
-
-
-def settle_first(ledger: Ledger, *releases: NewItem, now: datetime = NOW, made_with: str | None = "m1") -> Item:
-    """Claim the one due item of the queue and settle it with these releases."""
-    (item,) = claim(ledger, now=now)
-    assert ledger.settle([end(item, made_with=made_with, releases=releases)], now) == {item.id}
-    return item
-
+from pipelines.core.work import Backlog, Reason, Standing, State
+from pipelines_tests.adapters.ledgers import (
+    EXPORTS,
+    FORMS,
+    HOUR,
+    LEASE,
+    MINUTE,
+    NOW,
+    QUEUE,
+    claim,
+    end,
+    new,
+    release,
+    settle_first,
+    states,
+)
 
 # Taking in
 
@@ -373,7 +342,7 @@ def test_releases_are_recorded_with_their_outcome_or_not_at_all(ledger: Ledger) 
     assert states(ledger) == {"a.json 1": State.CLAIMED}
     assert list(ledger.items(EXPORTS)) == []
     ledger.settle([end(item, releases=(release(),))], NOW)
-    (released,) = ledger.released(item.id)
+    (released,) = ledger.items(EXPORTS)
     assert (released.queue, released.state, released.parent) == (EXPORTS, State.PENDING, item.id)
 
 
@@ -422,93 +391,6 @@ def test_a_delivered_older_version_stays_delivered(ledger: Ledger) -> None:
     assert set(states(ledger, EXPORTS).values()) == {State.SETTLED}
 
 
-# Reopening
-
-
-def test_a_reopened_item_is_due_and_its_waiting_release_is_withdrawn(ledger: Ledger) -> None:
-    ledger.take_in([new()], NOW)
-    made = settle_first(ledger, release())
-    ledger.reopen([made.id], NOW + MINUTE, Reason.UNREADABLE)
-    (item,) = ledger.items(QUEUE)
-    assert (item.state, item.attempts, item.due_at, item.settled_at) == (State.PENDING, 0, NOW + MINUTE, None)
-    assert item.reason == Reason.UNREADABLE
-    assert states(ledger, EXPORTS) == {"a.parquet sha": State.SUPERSEDED}
-
-
-@pytest.mark.parametrize("state", [State.PENDING, State.CLAIMED, State.SUPERSEDED])
-def test_only_settled_and_dead_items_are_reopened(ledger: Ledger, state: State) -> None:
-    ledger.take_in([new()], NOW)
-    if state is not State.PENDING:
-        (item,) = claim(ledger)
-        if state is not State.CLAIMED:
-            ledger.settle([end(item, state)], NOW)
-    before = list(ledger.items(QUEUE))
-    ledger.reopen([one.id for one in before], NOW + MINUTE, Reason.INTERNAL)
-    assert list(ledger.items(QUEUE)) == before
-
-
-def test_a_version_whose_successor_waits_is_not_reopened(ledger: Ledger) -> None:
-    """Its file is no longer there; two versions would wait under one name."""
-    ledger.take_in([new()], NOW)
-    made = settle_first(ledger)
-    ledger.take_in([new(version="2")], NOW)
-    ledger.reopen([made.id], NOW, Reason.INTERNAL)
-    assert states(ledger) == {"a.json 1": State.SETTLED, "a.json 2": State.PENDING}
-
-
-def test_outdated_outputs_that_nobody_has_seen_are_made_anew(ledger: Ledger) -> None:
-    ledger.take_in([new(), new("b.json")], NOW)
-    first, second = claim(ledger)
-    outcomes = [end(first, made_with="m1", releases=(release(name="a"),)), end(second, made_with="m2")]
-    ledger.settle(outcomes, NOW)
-    assert ledger.reopen_outdated(QUEUE, "m1", NOW) == 0
-    assert ledger.reopen_outdated(QUEUE, "m2", NOW) == 1
-    assert states(ledger) == {"a.json 1": State.PENDING, "b.json 1": State.SETTLED}
-    assert states(ledger, EXPORTS) == {"a sha": State.SUPERSEDED}
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [
-        {"state": State.SETTLED},
-        {"state": State.PENDING, "reason": Reason.SERVER_ERROR},
-        {"state": State.PENDING, "attempted": False, "uncertain": True},
-        {"state": State.DEAD},
-        None,
-    ],
-)
-def test_what_may_have_left_keeps_what_it_was_made_with(ledger: Ledger, outcome: dict[str, Any] | None) -> None:
-    """Two releases of one record under two mappings can be intersected. ``None``: a run holds it right now."""
-    ledger.take_in([new()], NOW)
-    settle_first(ledger, release("sent"), release("waits", "b.parquet"))
-    sent = next(item for item in claim(ledger, EXPORTS) if item.version == "sent")
-    if outcome is not None:
-        ledger.settle([end(sent, **outcome)], NOW)
-    assert ledger.reopen_outdated(QUEUE, "m2", NOW) == 0
-    assert states(ledger) == {"a.json 1": State.SETTLED}
-
-
-def test_bytes_that_left_are_remembered_by_whoever_made_them_last(ledger: Ledger) -> None:
-    """A file put anew with the same content makes the same bytes: they left already, and that must not be forgotten."""
-    ledger.take_in([new()], NOW)
-    settle_first(ledger, release())
-    ledger.settle([end(item) for item in claim(ledger, EXPORTS)], NOW)
-    ledger.take_in([new(version="2")], NOW)
-    made = settle_first(ledger, release(), release("waits", "b.parquet"))
-    assert {item.version for item in ledger.released(made.id)} == {"sha", "waits"}
-    assert ledger.reopen_outdated(QUEUE, "m2", NOW) == 0
-
-
-def test_an_attempt_is_remembered_when_a_withdrawn_release_comes_back(ledger: Ledger) -> None:
-    """It begins with all its attempts, but it may have left."""
-    ledger.take_in([release("one")], NOW)
-    ledger.settle([end(item, State.PENDING) for item in claim(ledger, EXPORTS)], NOW)
-    for version in ("two", "one"):
-        ledger.take_in([release(version)], NOW)
-    (back,) = claim(ledger, EXPORTS)
-    assert (back.version, back.attempts, back.uncertain) == ("one", 0, True)
-
-
 # Reading
 
 
@@ -553,6 +435,31 @@ def test_standings_count_items_and_bytes_by_state_and_reason(ledger: Ledger) -> 
     assert ledger.standings("nothing") == []
 
 
+def test_what_is_unsettled_is_all_but_what_is_done_or_replaced(ledger: Ledger) -> None:
+    ledger.take_in([new(name) for name in "abcde"], NOW)
+    ledger.take_in([new("f", state=State.ASIDE, reason=Reason.UNKNOWN_KIND), new("g", destination="there")], NOW)
+    done, dead, replaced, _ = claim(ledger, limit=4)
+    ledger.settle([end(done), end(dead, State.DEAD), end(replaced, State.SUPERSEDED)], NOW)
+    everything = {one.state for one in ledger.standings(QUEUE)}
+    assert everything == set(State)
+    unsettled = ledger.standings(QUEUE, unsettled=True)
+    assert {one.state: one.items for one in unsettled} == {
+        State.ASIDE: 1,
+        State.CLAIMED: 1,
+        State.DEAD: 1,
+        State.PENDING: 2,
+    }
+    assert [one.items for one in ledger.standings(QUEUE, destination="there", unsettled=True)] == [1]
+    assert ledger.standings(QUEUE, Span("2027", "2028"), unsettled=True) == []
+
+
+def test_the_queues_are_those_that_hold_anything(ledger: Ledger) -> None:
+    assert ledger.queues() == []
+    ledger.take_in([new(f"{number}.json") for number in range(300)], NOW)
+    ledger.take_in([release(), new(queue="z", state=State.ASIDE), new(queue="a")], NOW)
+    assert ledger.queues() == ["a", EXPORTS, QUEUE, "z"]
+
+
 @pytest.mark.parametrize("text", ["%", "_", "\\", "/", "100%_a"])
 def test_a_search_takes_every_character_literally(ledger: Ledger, text: str) -> None:
     ledger.take_in([new("plain.json"), new(f"x{text}y.json")], NOW)
@@ -587,7 +494,8 @@ def test_a_mark_is_the_last_one_kept(ledger: Ledger) -> None:
 
 def test_a_circuit_is_the_last_one_kept(ledger: Ledger) -> None:
     assert ledger.circuit("aae") == Circuit()
-    for circuit in (Circuit(7, NOW, NOW + MINUTE, 3, Reason.TLS), Circuit(1, reason=Reason.TIMEOUT), Circuit()):
+    opened = Circuit(7, NOW, NOW + MINUTE, 3, Reason.TLS, objects=4, last=2**40)
+    for circuit in (opened, Circuit(1, reason=Reason.TIMEOUT, objects=1, last=9), Circuit()):
         ledger.set_circuit("aae", circuit)
         assert ledger.circuit("aae") == circuit
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pipelines.adapters.ledger import Ledger, open_ledger
+from pipelines.adapters.ledger import Family, Ledger, open_ledger
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.core.work import Item, NewItem, Outcome, State
 
@@ -160,8 +160,8 @@ def die_at(ledger: SqlLedger, step: int) -> None:
     sa.event.listen(ledger._engine, "commit", die)
 
 
-def contents(ledger: Ledger) -> list[Item]:
-    return [*ledger.items("in"), *ledger.items("out")]
+def contents(ledger: Ledger) -> list[Any]:
+    return [*ledger.items("in"), *ledger.items("out"), ledger.unrecorded("in")]
 
 
 def take_in_a_batch(ledger: Ledger, _held: list[Item]) -> None:
@@ -172,7 +172,11 @@ def settle_a_group(ledger: Ledger, held: list[Item]) -> None:
     ledger.settle([done(item) for item in held], NOW)
 
 
-@pytest.mark.parametrize("action", [take_in_a_batch, settle_a_group])
+def restore_some(ledger: Ledger, _held: list[Item]) -> None:
+    ledger.restore([Family(item, (NewItem("out", item.name, "1", "p", 1),)) for item in batch(2)[:GROUP]], NOW)
+
+
+@pytest.mark.parametrize("action", [take_in_a_batch, settle_a_group, restore_some])
 def test_a_kill_at_any_statement_leaves_nothing_of_the_transaction(
     file: Path, ledger: Ledger, action: Callable[[Ledger, list[Item]], Any]
 ) -> None:

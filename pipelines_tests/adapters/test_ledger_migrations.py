@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pipelines.adapters.ledger import Span, connection, open_ledger
-from pipelines.adapters.ledger.schema import metadata
+from pipelines.adapters.ledger import Family, Span, connection, open_ledger
+from pipelines.adapters.ledger.schema import EPOCH, metadata
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
-from pipelines.core.work import NewItem, Outcome, Reason, State
+from pipelines.core.work import NewItem, Outcome, Pause, Reason, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=10)
@@ -65,12 +67,58 @@ def test_a_ledger_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
         open_ledger(f"sqlite:///{tmp_path}/ledger.db")
 
 
+def made_by_the_first_release(file: Path) -> None:
+    """Tables of the first migration: a file whose output waits, one that is dead, a mark and an open circuit."""
+    moment = (NOW - EPOCH) // timedelta(microseconds=1)
+    row: dict[str, Any] = {"queue": "in", "destination": "", "version": "1", "partition": HOUR, "size": 1}
+    row |= {"attempts": 1, "owner": "run", "fence": 1, "uncertain": False, "made_with": "m1", "cause": "tick"}
+    row |= {"due_at": moment, "seen_at": moment, "changed_at": moment, "settled_at": None, "detail": "{}"}
+    row |= {"newest": True, "reason": None, "parent": None}
+    rows = [
+        row | {"id": 1, "name": "a.json", "state": "settled", "settled_at": moment, "detail": '{"rows": 3}'},
+        row | {"id": 2, "name": "a.parquet", "state": "pending", "queue": "out", "parent": 1},
+        row | {"id": 3, "name": "b.json", "state": "dead", "reason": "refused"},
+    ]
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.begin() as there:
+        config = Config()
+        config.set_main_option("script_location", str(Path(connection.__file__).parent / "migrations"))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = there
+        command.upgrade(config, "0001")
+        there.execute(sa.table("work", *(sa.column(name) for name in rows[0])).insert(), rows)
+        there.exec_driver_sql("INSERT INTO marks VALUES ('recent', NULL, 'key')")
+        there.exec_driver_sql(f"INSERT INTO circuits VALUES ('out', 4, {moment}, {moment}, 2, 'not allowed')")
+    engine.dispose()
+
+
+def test_a_ledger_of_the_first_release_goes_on_with_what_it_holds(tmp_path: Path) -> None:
+    made_by_the_first_release(tmp_path / "ledger.db")
+    ledger = SqlLedger.on_sqlite(f"sqlite:///{tmp_path}/ledger.db")
+    test_the_migrations_make_the_tables_that_the_code_expects(ledger)
+    test_the_migrations_make_the_indexes_word_for_word(ledger)
+    first, second = ledger.items("in")
+    assert (first.state, first.detail, first.settled_at, second.reason) == (State.SETTLED, {"rows": 3}, NOW, "refused")
+    assert ledger.circuit("out") == Circuit(4, NOW, NOW, 2, Reason.NOT_ALLOWED)
+    assert ledger.mark("recent") == Mark(None, "key")
+    assert [one.state for one in ledger.standings("in", unsettled=True)] == [State.DEAD]
+    (waiting,) = ledger.claim("out", owner="run", limit=9, now=NOW, lease=LEASE)
+    ledger.settle([Outcome(waiting.id, waiting.fence, State.SETTLED)], NOW)
+    assert ledger.unrecorded("out") == {HOUR: 1}
+    assert (ledger.unrecorded("in"), ledger.journal(), ledger.paused("in", NOW)) == ({}, [], None)
+    ledger.close()
+
+
 def test_a_reader_does_not_wait_for_a_writer(ledger: SqlLedger, tmp_path: Path) -> None:
     """While a run records, the sensors and the UI must go on; a reader that took the lock would fail after a minute."""
     with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         assert ledger.backlog(NOW) == []
         assert ledger.mark("any") is None
+        assert ledger.queues() == []
+        assert ledger.journal() == []
+        assert ledger.paused("any", NOW) is None
+        assert ledger.unrecorded("any") == {}
         writer.execute("ROLLBACK")
 
 
@@ -157,6 +205,7 @@ def test_a_claim_reads_open_work_alone(busy: SqlLedger) -> None:
             assert "SEARCH work USING INDEX work_open (queue=? AND destination=?" in plan
             assert scans(plan) == []
         assert "USING INDEX work_in_hand" in due
+        assert "SEARCH pauses" in due
 
 
 def test_looking_for_outdated_outputs_does_not_read_what_is_delivered(busy: SqlLedger) -> None:
@@ -170,22 +219,58 @@ def test_no_write_and_no_look_at_single_things_reads_the_whole_table(busy: SqlLe
     held = busy.claim("out", owner="run", limit=2, now=NOW, lease=LEASE)
     busy.take_in([item("p.json")], NOW)
     (parent,) = busy.claim("in", owner="run", limit=1, now=NOW, lease=LEASE)
+    done = next(iter(busy.items("in", states=[State.SETTLED])))
+    joining = NewItem("in", "1.json", "3", HOUR, 1, joins=True)
     everything = plans(
         busy,
         lambda: busy.take_in([item("0.json"), item("2.json"), item("1.json", version="2"), item("new.json")], NOW),
         lambda: busy.renew(held, NOW, LEASE),
         lambda: busy.settle([Outcome(one.id, one.fence, State.PENDING) for one in held], NOW),
         lambda: busy.settle([settled(parent.id, parent.fence, "p.json")], NOW),
-        lambda: busy.released(parent.id),
-        lambda: busy.reopen([parent.id], NOW, Reason.INTERNAL),
+        lambda: busy.amend(done, {"again": 1}, [item("again.json")], NOW),
+        lambda: busy.restore([Family(item("old.json"), (item("old.json", "out"),))], NOW),
+        lambda: busy.withhold("out", HOUR, "597.json", NOW),
+        lambda: busy.reopen([parent.id], NOW, Reason.INTERNAL, {"remap": True}),
+        lambda: busy.take_in([joining], NOW),
+        lambda: busy.take_in([joining], NOW),
+        lambda: busy.unrecorded("in"),
+        lambda: busy.recorded("in", {HOUR: 1}),
+        lambda: busy.pause(Pause("in", NOW, NOW, "who", "why")),
+        lambda: busy.resume("in"),
+        lambda: busy.paused("in", NOW),
         lambda: list(busy.items("in", Span(HOUR, HOUR))),
         lambda: busy.set_mark("m", Mark(NOW)),
         lambda: busy.mark("m"),
         lambda: busy.set_circuit("c", Circuit()),
         lambda: busy.circuit("c"),
     )
-    assert len(everything) > 20
+    assert len(everything) > 40
     assert [plan for plan in everything if scans(plan)] == []
+
+
+def test_what_is_unsettled_is_read_without_what_is_done(busy: SqlLedger) -> None:
+    for call in (
+        lambda: busy.standings("in", unsettled=True),
+        lambda: busy.standings("in", Span(HOUR, HOUR), "", unsettled=True),
+        lambda: list(busy.items("in", states=[State.DEAD, State.PENDING])),
+        lambda: list(busy.items("in", Span(HOUR, HOUR), [State.DEAD])),
+    ):
+        (plan,) = plans(busy, call)
+        assert "SEARCH work USING INDEX work_unsettled (queue=?" in plan
+        assert scans(plan) == []
+
+
+def test_the_queues_are_found_by_steps_as_many_as_there_are(busy: SqlLedger) -> None:
+    """A step for each queue, and one that finds no more: each leads past all that a queue holds."""
+    (plan,) = plans(busy, busy.queues)
+    assert busy.queues() == ["in", "out"]
+    steps = [step for step in plan.splitlines() if "work" in step]
+    assert all(re.search(r"SEARCH work USING COVERING INDEX \w+( \(queue>\?\))?$", step) for step in steps)
+
+
+def test_what_is_not_told_is_read_without_what_is(busy: SqlLedger) -> None:
+    (plan,) = plans(busy, lambda: busy.unrecorded("in"))
+    assert "USING INDEX changes_untold (queue=?)" in plan
 
 
 def test_paging_needs_no_sorting(busy: SqlLedger) -> None:

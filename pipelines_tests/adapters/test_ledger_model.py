@@ -52,6 +52,7 @@ class Model(RuleBasedStateMachine):
         self.newest: dict[str, str] = {}
         self.claims: list[Item] = []
         self.seen: dict[Key, State] = {}
+        self.untold = False
 
     def is_newest(self, key: Key) -> bool:
         return self.newest[key[0]] == key[1]
@@ -60,12 +61,21 @@ class Model(RuleBasedStateMachine):
     def wait(self, minutes: int) -> None:
         self.now += timedelta(minutes=minutes)
 
-    @rule(batch=st.lists(st.tuples(names, versions, st.sampled_from([State.PENDING, State.ASIDE])), max_size=3))
-    def take_in(self, batch: list[tuple[str, str, State]]) -> None:
-        items = [NewItem(self.queue, name, version, "p", 1, state=state) for name, version, state in batch]
+    @rule(
+        batch=st.lists(
+            st.tuples(names, versions, st.sampled_from([State.PENDING, State.ASIDE]), st.booleans()), max_size=3
+        )
+    )
+    def take_in(self, batch: list[tuple[str, str, State, bool]]) -> None:
+        items = [
+            NewItem(self.queue, name, version, "p", 1, state=state, joins=joins)
+            for name, version, state, joins in batch
+        ]
         self.ledger.take_in(items, self.now)
-        for name, version, state in {one[0]: one for one in batch}.values():
-            self.see((name, version), state)
+        for name, version, state, joins in {one[0]: one for one in batch}.values():
+            waits = any(row.state is State.PENDING for key, row in self.rows.items() if key[0] == name)
+            if not (joins and waits):
+                self.see((name, version), state)
 
     def see(self, key: Key, state: State) -> None:
         row = self.rows.get(key)
@@ -143,6 +153,7 @@ class Model(RuleBasedStateMachine):
         row.state = State.SUPERSEDED if state in UNDONE and not self.is_newest(key) else state
         row.attempts, row.uncertain, row.gone = row.attempts + 1, row.uncertain or uncertain, gone
         row.due_at = self.now + PAUSE
+        self.untold = True
         if state is State.SETTLED and made:
             for other, one in self.rows.items():
                 if other[0] == key[0] and other != key and one.state is State.SETTLED:
@@ -150,10 +161,19 @@ class Model(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        self.ledger.reopen([item.id for item in self.ledger.items(self.queue)], self.now, Reason.INTERNAL)
-        for key, row in self.rows.items():
-            if row.state is State.SETTLED and self.is_newest(key):
-                row.state, row.attempts, row.due_at = State.PENDING, 0, self.now
+        moved = self.ledger.reopen([item.id for item in self.ledger.items(self.queue)], self.now, Reason.INTERNAL)
+        over = [key for key, row in self.rows.items() if row.state in (State.SETTLED, State.DEAD)]
+        mine = [self.rows[key] for key in over if self.is_newest(key)]
+        assert moved == len(mine)
+        self.untold |= moved > 0
+        for row in mine:
+            row.uncertain |= row.state is State.SETTLED
+            row.state, row.attempts, row.due_at = State.PENDING, 0, self.now
+
+    @rule()
+    def tell(self) -> None:
+        self.ledger.recorded(self.queue, self.ledger.unrecorded(self.queue))
+        self.untold = False
 
     @invariant()
     def they_agree(self) -> None:
@@ -165,6 +185,10 @@ class Model(RuleBasedStateMachine):
             after = there[key].state
             assert after is state or after in MOVES[state]
         self.seen = {key: item.state for key, item in there.items()}
+
+    @invariant()
+    def what_changed_is_known_until_it_is_told(self) -> None:
+        assert set(self.ledger.unrecorded(self.queue)) == ({"p"} if self.untold else set())
 
     @invariant()
     def of_one_name_one_version_at_most_waits_and_one_is_in_hand(self) -> None:

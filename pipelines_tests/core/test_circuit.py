@@ -19,10 +19,13 @@ FORBIDDEN = Judgement(Verdict.SYSTEM, Reason.NOT_ALLOWED)
 REFUSED = Judgement(Verdict.OBJECT, Reason.REFUSED)
 
 
-def after(*judgements: Judgement, circuit: Circuit | None = None, now: datetime = NOW) -> Circuit:
+def after(
+    *judgements: Judgement, circuit: Circuit | None = None, now: datetime = NOW, item: int | None = None
+) -> Circuit:
+    """The circuit after these answers, each to an object of its own or all to one."""
     circuit = circuit or Circuit()
     for judgement in judgements:
-        circuit = circuit.after(judgement, now, POLICY, None)
+        circuit = circuit.after(judgement, now, POLICY, None, circuit.failures if item is None else item)
     return circuit
 
 
@@ -38,6 +41,39 @@ def test_failures_in_a_row_open_it_and_one_fewer_does_not() -> None:
     assert not almost.is_open
     assert almost.allowance(NOW) is None
     assert after(ERROR, circuit=almost).is_open
+
+
+def test_one_object_that_fails_again_and_again_is_itself_at_fault() -> None:
+    """On a quiet feed nothing comes between; it would open the circuit for ever, and never lose its last attempt."""
+    alone = after(*[ERROR] * 50, item=7)
+    assert not alone.is_open
+    assert (alone.failures, alone.objects, alone.last) == (50, 1, 7)
+
+
+def test_a_second_object_that_fails_shows_that_it_is_the_system() -> None:
+    alone = after(*[ERROR] * (TRIPS_AFTER - 1), item=7)
+    both = after(ERROR, circuit=alone, item=8)
+    assert both.is_open
+    assert (both.failures, both.objects, both.last) == (TRIPS_AFTER, 2, 8)
+
+
+def test_two_objects_are_not_enough_before_as_many_failures_as_it_takes() -> None:
+    assert not after(*[ERROR] * (TRIPS_AFTER - 2), circuit=after(ERROR, item=7), item=8).is_open
+
+
+def test_one_object_opens_it_if_its_answer_concerns_the_system() -> None:
+    assert after(FORBIDDEN, item=7).is_open
+
+
+def test_while_it_is_open_one_object_alone_may_probe() -> None:
+    """It may be the only one that waits."""
+    circuit = after(FORBIDDEN, item=7)
+    for _ in range(3):
+        assert circuit.probe_at is not None
+        circuit = after(ERROR, circuit=circuit, now=circuit.probe_at, item=7)
+        assert circuit.is_open
+    assert circuit.probe_at is not None
+    assert after(DONE, circuit=circuit, now=circuit.probe_at, item=7) == Circuit()
 
 
 @pytest.mark.parametrize("answer", [DONE, REFUSED])
@@ -88,22 +124,27 @@ def test_a_busy_probe_leaves_it_open() -> None:
 
 
 def test_the_wait_that_the_system_asked_for_delays_the_probe() -> None:
-    opened = Circuit().after(FORBIDDEN, NOW, POLICY, 7200.0)
+    opened = Circuit().after(FORBIDDEN, NOW, POLICY, 7200.0, 1)
     assert opened.probe_at == NOW + timedelta(hours=2)
 
 
 def test_a_policy_without_pauses_does_not_probe_in_a_tight_loop() -> None:
-    opened = Circuit().after(FORBIDDEN, NOW, RetryPolicy(start=0.0), None)
+    opened = Circuit().after(FORBIDDEN, NOW, RetryPolicy(start=0.0), None, 1)
     assert opened.allowance(NOW) == 0
 
 
-@given(st.lists(st.tuples(st.sampled_from([DONE, ERROR, BUSY, FORBIDDEN, REFUSED]), st.floats(0, 4000)), max_size=40))
-def test_it_is_never_both_open_and_unlimited_and_never_shut_for_good(answers: list[tuple[Judgement, float]]) -> None:
+answers = st.tuples(st.sampled_from([DONE, ERROR, BUSY, FORBIDDEN, REFUSED]), st.floats(0, 4000), st.integers(1, 3))
+
+
+@given(st.lists(answers, max_size=40))
+def test_it_is_never_both_open_and_unlimited_and_never_shut_for_good(
+    answers: list[tuple[Judgement, float, int]],
+) -> None:
     """Whatever comes, at any time: a shut circuit names a moment from which one object may try."""
     circuit, now = Circuit(), NOW
-    for judgement, seconds in answers:
+    for judgement, seconds, item in answers:
         now += timedelta(seconds=seconds)
-        circuit = circuit.after(judgement, now, POLICY, None)
+        circuit = circuit.after(judgement, now, POLICY, None, item)
         if circuit.is_open:
             assert circuit.probe_at is not None
             assert circuit.allowance(circuit.probe_at) == 1
@@ -112,3 +153,21 @@ def test_it_is_never_both_open_and_unlimited_and_never_shut_for_good(answers: li
         else:
             assert circuit.allowance(now) is None
             assert circuit.probe_at is None
+
+
+@given(st.lists(answers, max_size=40))
+def test_without_an_answer_about_the_system_it_opens_only_after_enough_failures_of_two(
+    answers: list[tuple[Judgement, float, int]],
+) -> None:
+    """The rule over again, over the row of failures since the last answer that was one."""
+    circuit = Circuit()
+    row: list[int] = []
+    for judgement, _, item in answers:
+        if judgement is FORBIDDEN:
+            continue
+        circuit = circuit.after(judgement, NOW, POLICY, None, item)
+        row = [] if judgement in (DONE, REFUSED) else [*row, item]
+        enough = [end for end in range(TRIPS_AFTER, len(row) + 1) if len(set(row[:end])) > 1]
+        assert circuit.is_open == bool(enough)
+        assert circuit.failures == len(row)
+        assert circuit.last == (row[-1] if row else None)

@@ -49,7 +49,7 @@ answers = st.builds(Answer, status=st.integers(100, 999), retry_after=waits) | s
 items = st.builds(replace, st.just(ITEM), attempts=st.integers(0, 9), uncertain=st.booleans())
 moments = st.timedeltas(timedelta(days=-9), timedelta(days=9)).map(lambda away: NOW + away)
 open_ones = st.builds(Circuit, st.integers(1, 99), moments, moments, st.integers(1, 99), st.sampled_from(Reason))
-circuits = st.builds(Circuit, st.integers(0, TRIPS_AFTER - 1)) | open_ones
+circuits = st.builds(Circuit, st.integers(0, TRIPS_AFTER - 1), objects=st.integers(0, 3)) | open_ones
 policies = st.builds(RetryPolicy, attempts=st.integers(1, 9))
 chances = st.floats(0, 1)
 
@@ -132,6 +132,65 @@ def test_the_last_attempt_ends_in_a_dead_letter() -> None:
     assert after(Answer(status=500), almost).state is State.PENDING
     last = after(Answer(status=500), replace(ITEM, attempts=POLICY.attempts - 1))
     assert (last.state, last.reason, last.status) == (State.DEAD, Reason.TOO_MANY_ATTEMPTS, 500)
+
+
+def fail(answer: Answer, items: int, attempts: int) -> tuple[dict[int, Item], Circuit]:
+    """Let so many objects be tried one after the other, as they and the circuit say, until so many tries failed."""
+    waiting = {number: replace(ITEM, id=number) for number in range(items)}
+    circuit, now = Circuit(), NOW
+    for _ in range(attempts):
+        due = [item for item in waiting.values() if item.state is not State.DEAD]
+        if not due:
+            break
+        item = min(due, key=lambda one: (one.due_at, one.id))
+        now = max(now, item.due_at, circuit.probe_at or now)
+        outcome, circuit = conclude(item, answer, circuit, POLICY, now, 0.0)
+        waiting[item.id] = replace(
+            item,
+            state=outcome.state,
+            attempts=item.attempts + outcome.attempted,
+            due_at=outcome.due_at or now,
+            reason=outcome.reason,
+            changed_at=now,
+        )
+    return waiting, circuit
+
+
+def test_a_poison_object_on_a_quiet_feed_is_a_dead_letter_after_its_attempts() -> None:
+    """And it leaves the circuit shut to nobody."""
+    waiting, circuit = fail(Answer(status=500), 1, 50)
+    assert [(one.state, one.reason, one.attempts) for one in waiting.values()] == [
+        (State.DEAD, Reason.TOO_MANY_ATTEMPTS, POLICY.attempts)
+    ]
+    assert not circuit.is_open
+
+
+def test_in_an_outage_with_two_objects_none_dies() -> None:
+    waiting, circuit = fail(Answer(status=503), 2, 50)
+    assert circuit.is_open
+    assert {one.state for one in waiting.values()} == {State.PENDING}
+    assert sum(one.attempts for one in waiting.values()) == TRIPS_AFTER - 1
+
+
+@pytest.mark.parametrize("items", [1, 2, 5])
+def test_a_refused_connection_never_uses_attempts_up(items: int) -> None:
+    """Nobody has seen an object; all of them wait, however long it lasts."""
+    refused = Answer(failure=Failure.CONNECTION, maybe_received=False)
+    waiting, circuit = fail(refused, items, 50)
+    assert {(one.state, one.attempts, one.reason) for one in waiting.values()} == {
+        (State.PENDING, 0, Reason.CONNECTION)
+    }
+    assert circuit.is_open
+
+
+@pytest.mark.parametrize("answer", [Answer(status=403), Answer(failure=Failure.CONNECTION, maybe_received=False)])
+def test_while_the_system_is_out_of_order_each_object_has_its_turn_as_the_probe(answer: Answer) -> None:
+    """One that fails for its own sake would else keep the circuit open for all."""
+    once, _ = fail(answer, 5, 5)
+    tried_at = {number: item.changed_at for number, item in once.items()}
+    assert len({*tried_at.values()}) == 5
+    twice, _ = fail(answer, 5, 10)
+    assert all(item.changed_at > max(tried_at.values()) for item in twice.values())
 
 
 def test_what_was_claimed_and_not_tried_is_as_it_was() -> None:

@@ -75,11 +75,24 @@ def test_every_status_has_one_verdict(status: int, failure: str | None, maybe_th
     assert (judgement.reason is None) == (expected is Verdict.DONE)
 
 
-@given(failures, st.booleans())
-def test_no_answer_never_kills_an_object(failure: str | None, maybe_there: bool) -> None:
-    judgement = judge(None, failure, maybe_there=maybe_there)
-    assert judgement.verdict is (Verdict.SYSTEM if failure == "tls" else Verdict.RETRY)
+@given(failures, st.booleans(), st.booleans())
+def test_no_answer_never_kills_an_object(failure: str | None, maybe_there: bool, maybe_received: bool) -> None:
+    judgement = judge(None, failure, maybe_there=maybe_there, maybe_received=maybe_received)
+    system = failure == "tls" or (failure == "connection" and not maybe_received)
+    assert judgement.verdict is (Verdict.SYSTEM if system else Verdict.RETRY)
     assert judgement.reason is not None
+
+
+def test_no_connection_at_all_concerns_the_system() -> None:
+    """Nobody has seen the object, so it can't be at fault; one that was cut may have been cut for the object's sake."""
+    assert judge(None, "connection", maybe_there=False, maybe_received=False).verdict is Verdict.SYSTEM
+    assert judge(None, "connection", maybe_there=False).verdict is Verdict.RETRY
+
+
+@given(st.integers(100, 599), st.booleans())
+def test_an_answer_is_one_whoever_received_the_object(status: int, maybe_there: bool) -> None:
+    known = judge(status, None, maybe_there=maybe_there, maybe_received=False)
+    assert known == judge(status, None, maybe_there=maybe_there)
 
 
 @pytest.mark.parametrize(

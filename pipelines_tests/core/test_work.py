@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.core.work import MOVES, OPEN, Outcome, State
+from pipelines.core.work import MOVES, OPEN, UNSETTLED, Outcome, State
 
 
 def test_every_state_says_where_it_may_go() -> None:
@@ -27,6 +27,11 @@ def test_only_a_claim_leads_to_settled_or_dead() -> None:
 
 def test_a_run_holds_only_what_was_open() -> None:
     assert {state for state in State if State.CLAIMED in MOVES[state]} == OPEN
+
+
+def test_what_is_unsettled_is_neither_done_nor_replaced() -> None:
+    assert set(State) - UNSETTLED == {State.SETTLED, State.SUPERSEDED}
+    assert OPEN < UNSETTLED
 
 
 @pytest.mark.parametrize("state", [State.CLAIMED, State.ASIDE])

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
-from pipelines.core.work import Backlog, Item, NewItem, Outcome, Standing, State
+from pipelines.core.work import Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ class TakenIn:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A landed file and what was released from it; ``item`` is ``None`` where the landed file is not known."""
+
+    item: NewItem | None
+    releases: tuple[NewItem, ...] = ()
+
+
 class Ledger(Protocol):
     """What every form of the ledger does. Each method is one transaction: it happens whole or not at all."""
 
@@ -37,8 +45,12 @@ class Ledger(Protocol):
         """Record what is not known yet; a new version supersedes the undone older ones of its name.
 
         Of several versions of one name in ``items`` the last counts. Seeing a known version again brings it back if its
-        file was gone, if it was set aside and no longer is, or if a newer version had taken its place.
+        file was gone, if it was set aside and no longer is, or if a newer version had taken its place. What joins is
+        recorded only if no other version of its name waits.
         """
+
+    def queues(self) -> list[str]:
+        """The queues that hold anything, in order; its cost depends on how many there are, not on what they hold."""
 
     def backlog(self, now: datetime) -> list[Backlog]:
         """What is due now, by queue and partition. Its cost depends on open work only."""
@@ -62,7 +74,7 @@ class Ledger(Protocol):
 
         An item whose lease ran out is due again, marked uncertain, since the run that held it may have sent it; with
         ``crash_counts`` that lost lease is an attempt. No name is in two hands at once, whatever its versions; an older
-        one whose lease ran out is not done again.
+        one whose lease ran out is not done again. Of a queue that is paused at ``now`` nothing is taken, whoever asks.
         """
 
     def renew(self, held: Iterable[Item], now: datetime, lease: timedelta) -> set[int]:
@@ -72,14 +84,34 @@ class Ledger(Protocol):
         """Record outcomes whose fence still holds, with what they release; returns the ids that counted.
 
         What is not done (pending again, dead) while a newer version is there is superseded. What was once uncertain
-        stays so. An output (``made_with`` is given) takes the place of those made from older versions.
+        stays so. An output (``made_with`` is given) takes the place of those made from older versions. Whatever changes
+        more than that an item was put back untried is ``unrecorded`` from then on.
         """
 
-    def reopen(self, ids: Sequence[int], now: datetime, reason: str) -> None:
-        """Make settled or dead items pending again; what was released from them and waits is withdrawn."""
+    def reopen(self, ids: Sequence[int], now: datetime, reason: str, detail: Mapping[str, Any] | None = None) -> int:
+        """Make settled or dead items pending again; what was released from them and waits is withdrawn.
 
-    def released(self, parent: int) -> list[Item]:
-        """What was released from an item."""
+        ``detail`` is merged into what each row keeps. A settled item's effect happened: it is uncertain from then on.
+
+        Returns:
+            How many moved: a version that a newer one took the place of does not.
+        """
+
+    def amend(self, item: Item, detail: Mapping[str, Any], items: Sequence[NewItem], now: datetime) -> bool:
+        """Merge ``detail`` into a settled item's and take ``items`` in, together, if it is still as ``item`` has it.
+
+        Returns:
+            False, with nothing changed, if the item's detail or state is another by now.
+        """
+
+    def restore(self, families: Iterable[Family], now: datetime) -> int:
+        """Insert what a lost ledger held; what is known stays exactly as it is. Nothing else is recorded meanwhile.
+
+        Of several versions of one name the last given is the newest, unless the ledger came to know one by itself.
+
+        Returns:
+            How many rows were inserted.
+        """
 
     def withhold(self, queue: str, partition: str, name: str, now: datetime) -> list[Item]:
         """Take back what waits under a name, wherever it is bound; from then on none of it can leave.
@@ -94,11 +126,40 @@ class Ledger(Protocol):
     def items(self, queue: str, span: Span | None = None, states: Collection[State] | None = None) -> Iterable[Item]:
         """The items of a queue, in order of partition and name, read lazily."""
 
-    def standings(self, queue: str, span: Span | None = None, destination: str | None = None) -> list[Standing]:
-        """Counts by state and reason; of items bound for any destination, or for one."""
+    def standings(
+        self, queue: str, span: Span | None = None, destination: str | None = None, *, unsettled: bool = False
+    ) -> list[Standing]:
+        """Counts by state and reason; of items bound for any destination, or for one.
+
+        With ``unsettled`` only of what is neither settled nor superseded: the cost does not grow with what is done.
+        """
 
     def search(self, text: str, limit: int = 100) -> list[Item]:
         """Items whose name holds ``text``, with what was released from them and what they were released from."""
+
+    def unrecorded(self, queue: str) -> dict[str, int]:
+        """The partitions whose items changed since Dagster was last told, each with the count of its changes."""
+
+    def recorded(self, queue: str, counts: Mapping[str, int]) -> None:
+        """Dagster was told of these partitions; of one whose count is another by now it has to be told again."""
+
+    def pause(self, pause: Pause) -> None:
+        """Take nothing of a queue until a moment; what is in hand is renewed and settled. Replaces an earlier pause."""
+
+    def resume(self, queue: str) -> None:
+        """Take of a queue again; one that is not paused stays as it is."""
+
+    def paused(self, queue: str, now: datetime) -> Pause | None:
+        """The pause of a queue, unless it has ended."""
+
+    def begin(self, action: str, who: str, why: str, run: str, scope: Mapping[str, Any], now: datetime) -> int:
+        """Note in the journal what is about to be done; returns the entry's id."""
+
+    def finish(self, entry: int, effect: Mapping[str, Any], now: datetime) -> None:
+        """Note what came of it; only the first time counts."""
+
+    def journal(self, limit: int = 100) -> list[Entry]:
+        """The last entries, the newest first."""
 
     def mark(self, name: str) -> Mark | None:
         """How far a listing has come."""

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test compares it with the folder."""
 
 

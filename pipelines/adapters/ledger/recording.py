@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -18,7 +18,8 @@ from pipelines.core.work import NewItem, Reason, State
 UNDONE = frozenset({State.PENDING, State.DEAD, State.ASIDE})
 """States that a newer version ends: the bytes that they wait for are no longer there."""
 
-_Identity = tuple[str, str, str, str]
+Identity = tuple[str, str, str, str]
+"""A queue, a destination, a name and its version."""
 _Insert = sqlite.Insert | postgresql.Insert
 _INSERTS: Mapping[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -31,25 +32,27 @@ def insert(connection: sa.Connection, table: sa.Table) -> _Insert:
 def record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) -> list[NewItem]:
     """Record what is not known yet, and bring back what is asked for again.
 
-    Of several versions of one name only the last counts.
+    Of several versions of one name only the last counts; what joins is left out where its name waits already.
 
     Returns:
         The items that ask for work now and did not before, and those newly set aside.
     """
-    last = {_identity(item)[:-1]: item for item in items}
+    last = {identity(item)[:-1]: item for item in items}
     return [item for chunk in chunks(list(last.values())) for item in _record(connection, chunk, now)]
 
 
 def _record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) -> list[NewItem]:
-    wanted = {_identity(item): item for item in items}
+    wanted = {identity(item): item for item in _unjoined(connection, items)}
+    if not wanted:
+        return []
     columns = [work.c[name] for name in IDENTITY]
     statement = insert(connection, work).on_conflict_do_nothing(index_elements=columns).returning(work.c.id, *columns)
-    inserted = connection.execute(statement, [new_row(item, now) for item in items]).all()
-    absent = {(row.queue, row.destination, row.name, row.version) for row in inserted}
+    inserted = connection.execute(statement, [new_row(item, now) for item in wanted.values()]).all()
+    absent = {identity(row) for row in inserted}
     newest = [row.id for row in inserted]
     changed = [wanted[identity] for identity in absent]
-    for row in _versions(connection, [identity for identity in wanted if identity not in absent]):
-        item = wanted.get((row.queue, row.destination, row.name, row.version))
+    for row in versions(connection, [identity for identity in wanted if identity not in absent]):
+        item = wanted.get(identity(row))
         if item is None:
             continue
         values = _seen_again(row, item, now)
@@ -63,11 +66,21 @@ def _record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) 
     return changed
 
 
-def _versions(connection: sa.Connection, identities: Sequence[_Identity]) -> Iterator[sa.Row[Any]]:
+def _unjoined(connection: sa.Connection, items: Sequence[NewItem]) -> list[NewItem]:
+    """Without those that join one that waits: it has not begun yet, and will do what they ask for."""
+    joining = [identity(item) for item in items if item.joins]
+    waiting = {identity(row)[:-1] for row in versions(connection, joining, work.c.state == State.PENDING)}
+    return [item for item in items if not item.joins or identity(item)[:-1] not in waiting]
+
+
+def versions(
+    connection: sa.Connection, identities: Iterable[Identity], *which: sa.ColumnElement[bool]
+) -> Iterator[sa.Row[Any]]:
     """All versions of these names. Asked for as whole identities, SQLite would read all of the table."""
     for (queue, destination), group in groupby(sorted(identities), itemgetter(0, 1)):
         names = [name for _, _, name, _ in group]
         query = sa.select(work).where(work.c.queue == queue, work.c.destination == destination, work.c.name.in_(names))
+        query = query.where(*which)
         yield from connection.execute(query.with_for_update()).all()
 
 
@@ -114,5 +127,6 @@ def _make_way(connection: sa.Connection, newest: Sequence[int], now: datetime) -
     connection.execute(sa.update(work).where(work.c.id.in_(undone)).values(state=State.SUPERSEDED, changed_at=now))
 
 
-def _identity(item: NewItem) -> _Identity:
+def identity(item: NewItem | sa.Row[Any]) -> Identity:
+    """Of an item, or of a row that has these columns."""
     return (item.queue, item.destination, item.name, item.version)

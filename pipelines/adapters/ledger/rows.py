@@ -56,13 +56,14 @@ def new_row(item: NewItem, now: datetime) -> Row:
         "due_at": now,
         "owner": "",
         "fence": 0,
-        "uncertain": False,
+        "uncertain": item.uncertain,
         "reason": item.reason,
         "parent": item.parent,
         "made_with": item.made_with,
         "cause": item.cause,
         "seen_at": now,
         "changed_at": now,
+        "settled_at": item.settled_at,
         "detail": dict(item.detail),
     }
 

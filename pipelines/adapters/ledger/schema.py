@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.core.work import OPEN, State
+from pipelines.core.work import OPEN, UNSETTLED, State
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -74,6 +74,11 @@ def is_open(table: sa.FromClause = work) -> sa.ColumnElement[bool]:
     return table.c.state.in_(sa.bindparam("open", sorted(OPEN), expanding=True, literal_execute=True))
 
 
+def is_unsettled() -> sa.ColumnElement[bool]:
+    """Rows of what is neither done nor replaced; written out for the same reason."""
+    return work.c.state.in_(sa.bindparam("unsettled", sorted(UNSETTLED), expanding=True, literal_execute=True))
+
+
 def is_claimed(table: sa.FromClause = work) -> sa.ColumnElement[bool]:
     """Rows that a run holds, or held when it ended without a word; written out for the same reason."""
     return table.c.state == sa.bindparam("claimed", State.CLAIMED, literal_execute=True)
@@ -86,6 +91,8 @@ def _index(name: str, *columns: sa.Column[Any], where: sa.ColumnElement[bool], u
 # The open work is small however much is done: ticks and claims read these two indexes alone.
 _index("work_open", work.c.queue, work.c.destination, work.c.due_at, where=is_open())
 _index("work_in_hand", work.c.queue, work.c.destination, work.c.name, where=is_claimed(), unique=True)
+# What is dead or aside may be much, yet far less than what is done: alarms and questions of a person read this one.
+_index("work_unsettled", work.c.queue, work.c.partition, work.c.name, where=is_unsettled())
 sa.Index("work_partition", work.c.queue, work.c.partition, work.c.name)
 sa.Index("work_parent", work.c.parent)
 
@@ -106,4 +113,45 @@ circuits = sa.Table(
     sa.Column("probe_at", Instant),
     sa.Column("probes", sa.Integer, nullable=False),
     sa.Column("reason", sa.Text),
+    sa.Column("objects", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last", sa.BigInteger),
+)
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    sa.Column("queue", sa.Text, primary_key=True),
+    sa.Column("partition", sa.Text, primary_key=True),
+    sa.Column("made", sa.BigInteger, nullable=False),
+    sa.Column("told", sa.BigInteger, nullable=False),
+)
+"""How many changes were made to the items of a partition, and up to which of these Dagster was told.
+
+A row is never taken out: a count that began anew could be taken for one that was told long ago.
+"""
+
+_index("changes_untold", changes.c.queue, changes.c.partition, where=changes.c.told != changes.c.made)
+
+pauses = sa.Table(
+    "pauses",
+    metadata,
+    sa.Column("queue", sa.Text, primary_key=True),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+)
+
+journal = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("scope", sa.JSON, nullable=False),
+    sa.Column("effect", sa.JSON(none_as_null=True)),
+    sa.Column("ended_at", Instant),
 )

@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,11 +16,13 @@ from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.https import Https
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import Leases, steady_seconds, utc_now
+from pipelines.adapters.ledger.working import LOOKS_EVERY
 from pipelines.adapters.objects import ObjectMissing, Objects, ObjectsUnavailable
 from pipelines.core.delivery import conclude, put_back
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.aae.budget import Budget
+from pipelines.domains.aae.exports import receipts_request
 
 FLUSH_SECONDS = 0.25
 """Receipts are recorded in groups this old at most: a commit for each would cost more than the send, and a crash
@@ -39,6 +41,8 @@ class Terms:
     send_seconds: float
     run_seconds: float
     policy: RetryPolicy
+    stays: float = 0.0
+    """How long after its start a run waits for more when nothing is due: to start another one costs seconds."""
 
     def __post_init__(self) -> None:
         if self.lease.total_seconds() * 2 / 3 < self.send_seconds:  # it is renewed every third
@@ -66,7 +70,7 @@ class Delivery:
         terms: Terms,
         *,
         owner: str,
-        query: dict[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._ledger, self._lake, self._endpoint, self._queue, self._terms = ledger, lake, endpoint, queue, terms
@@ -83,19 +87,31 @@ class Delivery:
         self._finished: list[tuple[Item, Outcome]] = []
         self.done = Delivered()
 
-    def run(self, span: Span | None = None) -> Delivered:
-        """Deliver what is due, within the run's time; returns what was done. Safe to run twice at once."""
-        asyncio.run(self._run(span))
+    def run(self, span: Span | None = None, idle: Callable[[], None] = lambda: None) -> Delivered:
+        """Deliver what is due, within the run's time; returns what was done. Safe to run twice at once.
+
+        ``idle`` is called whenever nothing is due and nothing is on its way.
+        """
+        asyncio.run(self._run(span, idle))
         return self.done
 
-    async def _run(self, span: Span | None) -> None:
+    async def _run(self, span: Span | None, idle: Callable[[], None]) -> None:
         self._ends_at = time.monotonic() + self._terms.run_seconds
+        stays_until = time.monotonic() + self._terms.stays
         with Leases(self._ledger, self._terms.lease, self._now) as leases:
             async with self._endpoint.open() as https:
                 recorder = asyncio.create_task(self._record_regularly(leases))
                 try:
-                    while self._has_time() and not recorder.done() and await self._fill(https, leases, span):
-                        await asyncio.wait({*self._flying, recorder}, return_when=asyncio.FIRST_COMPLETED)
+                    while self._has_time() and not recorder.done():
+                        if await self._fill(https, leases, span):
+                            await asyncio.wait({*self._flying, recorder}, return_when=asyncio.FIRST_COMPLETED)
+                        elif self._finished:
+                            await asyncio.wait({recorder}, timeout=FLUSH_SECONDS)
+                        else:
+                            idle()
+                            if time.monotonic() >= stays_until:
+                                break
+                            await asyncio.wait({recorder}, timeout=LOOKS_EVERY)
                 finally:
                     self._ends_at = 0.0  # whatever ended it: what waits for a slot stays
                     if self._flying:
@@ -135,6 +151,8 @@ class Delivery:
         except Exception as error:
             self._errors.append(error)
             outcome = replace(self._withheld(item, Reason.INTERNAL), uncertain=True)  # it may have left before
+        if outcome.state in (State.SETTLED, State.DEAD):
+            outcome = replace(outcome, releases=(receipts_request(item),))
         self._finished.append((item, outcome))
 
     async def _attempt(self, item: Item, https: Https, leases: Leases) -> Outcome:

@@ -6,6 +6,8 @@ current one is named by a small file of its own, written last: until then the ve
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import orjson
 
 from pipelines.adapters.objects import ObjectMissing, Objects
@@ -50,6 +52,17 @@ def version(lake: Objects, sha256: str) -> PrivacyMapping:
     if mapping.sha256 != sha256:
         raise ValueError("a stored version of the privacy mapping is not what was accepted")
     return mapping
+
+
+def in_force_at(lake: Objects, moment: datetime) -> str | None:
+    """The sha256 of the version that was in force at a moment, as far as the lake tells: the last one kept before."""
+    versions = sorted(
+        (info.modified, info.key.rpartition("/")[-1].removesuffix(".csv"))
+        for info in lake.list(f"{FOLDER}/")
+        if info.key.endswith(".csv")
+    )
+    before = [sha256 for kept_at, sha256 in versions if kept_at <= moment]
+    return before[-1] if before else None
 
 
 def _key(sha256: str) -> str:

@@ -1,8 +1,8 @@
 """The assets of the mobile domain: what lands, the mapping that protects it, and what comes out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -10,20 +10,19 @@ import pyarrow as pa
 
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.ledger.working import Held, Shift, work_through
 from pipelines.adapters.objects import Objects
 from pipelines.adapters.uploads import Uploads
-from pipelines.assets import OWNERS, Report, Scope, hours, record, result, span_of
+from pipelines.assets import OWNERS, Recorder, Report, Scope, record_each
 from pipelines.core.periods import hive_path
 from pipelines.core.retry import RetryPolicy
-from pipelines.core.work import State
-from pipelines.domains.mobile import accepted, files, intake, releases
+from pipelines.core.work import Item, Outcome, State
+from pipelines.domains.mobile import accepted, files, intake
 from pipelines.domains.mobile.checks import judge_hour
-from pipelines.domains.mobile.filtering import CODE_VERSION, Filtering
+from pipelines.domains.mobile.landed import Filtering, Recipe, reopen_damaged
 from pipelines.domains.mobile.mapping import DUPLICATE_KEY, MappingError, PrivacyMapping
 from pipelines.domains.mobile.mapping_checks import Finding, check_mapping, diff, parse_population
-from pipelines.domains.mobile.packages.columns import SCHEMA
 from pipelines.domains.mobile.totals import Totals, total
-from pipelines.domains.mobile.working import reopen_damaged, work_through
 from pipelines.environment import Environment
 
 MAPPING_CHECKS = {
@@ -35,30 +34,13 @@ MAPPING_CHECKS = {
 }
 MAPPING = dg.AssetKey(["mobile", "privacy_mapping"])
 
-PLACES = dg.TableColumnLineage(
-    {
-        "postaldistrict": [dg.TableColumnDep(MAPPING, "merged_district")],
-        "localauthority": [dg.TableColumnDep(MAPPING, "merged_authority")],
-    }
-)
-"""Where the places in the output come from: never from what landed."""
-
-landed_packages = dg.AssetSpec(
-    ["mobile", "landed_packages"],
-    group_name="mobile",
-    description="Batches of analytics packages as they land, under `mobile/packages/YYYY/MM/DD/HH/`.",
-    owners=OWNERS,
-    kinds={"json", "gzip"},
-    partitions_def=hours,
-)
-
 
 @dg.asset(
     key=MAPPING,
     group_name="mobile",
     owners=OWNERS,
     kinds={"csv", "parquet"},
-    code_version=CODE_VERSION,
+    code_version="1",
     check_specs=[
         dg.AssetCheckSpec(name, asset=MAPPING, description=text, blocking=True) for name, text in MAPPING_CHECKS.items()
     ],
@@ -117,80 +99,80 @@ def _last_accepted(lake: Objects) -> PrivacyMapping | None:
         return None
 
 
-@dg.asset(
-    key_prefix="mobile",
-    group_name="mobile",
-    owners=OWNERS,
-    kinds={"parquet", "arrow"},
-    deps=[landed_packages, MAPPING],
-    partitions_def=hours,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    code_version=CODE_VERSION,
-    pool="mobile_packages",
-    output_required=False,
-    metadata={
-        "dagster/column_schema": dg.TableSchema([dg.TableColumn(field.name, str(field.type)) for field in SCHEMA])
-    },
-)
-def packages(
-    context: dg.AssetExecutionContext,
-    config: Scope,
-    environment: dg.ResourceParam[Environment],
-    landing: dg.ResourceParam[Objects],
-    lake: dg.ResourceParam[Objects],
-    ledger: dg.ResourceParam[Ledger],
-    uploads: dg.ResourceParam[Uploads],
-) -> Iterator[dg.MaterializeResult[None]]:
-    """Analytics packages, privacy-filtered: one verified parquet file for each landed file.
+def places(district: str, authority: str) -> dg.TableColumnLineage:
+    """Where the places in an output come from: never from what landed."""
+    return dg.TableColumnLineage(
+        {
+            district: [dg.TableColumnDep(MAPPING, "merged_district")],
+            authority: [dg.TableColumnDep(MAPPING, "merged_authority")],
+        }
+    )
 
-    Districts and authorities are replaced by those of the privacy mapping; records that break the contract are kept
-    apart, in quarantine beside the landed files. A file is released to its delivery once it is verified.
-    """
+
+def open_filtering(
+    recipe: Recipe, landing: Objects, lake: Objects, ledger: Ledger, environment: Environment, run_id: str
+) -> Filtering:
+    """What a run filters with, and under which mapping."""
     mapping = accepted.current(lake)
     if mapping is None:
         raise dg.Failure("no privacy mapping is accepted yet: materialise mobile/privacy_mapping first")
-    filtering = Filtering(
-        landing=landing,
-        lake=lake,
-        ledger=ledger,
-        mapping=mapping,
-        destination=environment.aae_url("packages"),
-        record_bytes=environment.mobile_record_bytes,
+    return Filtering(
+        recipe,
+        landing,
+        lake,
+        ledger,
+        mapping,
+        destination=environment.aae_url(recipe.feed.exports.rpartition("/")[-1]),
         policy=RetryPolicy(attempts=environment.mobile_attempts),
-        cause=context.run.run_id,
+        cause=run_id,
         now=utc_now,
-        still_held=lambda _: False,
     )
-    lease = timedelta(seconds=environment.lease_seconds)
-    work = partial(work_through, filtering, owner=context.run.run_id, lease=lease)
-    ledger.reopen_outdated(releases.QUEUE, filtering.made_with, utc_now())
+
+
+def filter_landed(
+    context: dg.AssetExecutionContext,
+    config: Scope,
+    filtering: Filtering,
+    uploads: Uploads,
+    environment: Environment,
+    metadata: Mapping[str, Any],
+) -> Iterator[dg.MaterializeResult[None]]:
+    """One run over landed files: what is due, or all of the hours that were asked for."""
+    feed, ledger = filtering.recipe.feed, filtering.ledger
+    ledger.reopen_outdated(feed.queue, filtering.made_with, utc_now())
 
     def report(partition: str) -> Report:
-        totals = total(ledger.items(releases.QUEUE, Span(partition, partition)))
-        metadata = _metadata(totals) | {"dagster/uri": f"{lake.url}/{releases.QUEUE}/{hive_path(partition)}/"}
-        inputs = {MAPPING.to_user_string(): mapping.sha256}
-        return Report(metadata, totals.version, inputs, judge_hour(totals, environment))
+        totals = total(ledger.items(feed.queue, Span(partition, partition)))
+        uri = {"dagster/uri": f"{filtering.lake.url}/{feed.queue}/{hive_path(partition)}/"}
+        inputs = {MAPPING.to_user_string(): filtering.mapping.sha256}
+        return Report({**_metadata(totals), **uri, **metadata}, totals.version, inputs, judge_hour(totals, environment))
 
+    def outcomes() -> Callable[[Item, Held], Outcome]:
+        return filtering.renewed().outcome
+
+    shift = Shift(
+        owner=context.run.run_id,
+        lease=timedelta(seconds=environment.lease_seconds),
+        at_once=filtering.recipe.at_once,
+    )
     if config.only_due:
-        done = work(span=span_of(context), seconds=environment.run_seconds)
-        touched: set[str] = set()
+        recorder = Recorder(context, ledger, feed.queue, report)
+        shift = replace(shift, seconds=environment.run_seconds, stays=config.stays, idle=recorder.catch_up)
         try:
-            touched.update(item.partition for item in done)
+            for _ in work_through(ledger, feed.queue, outcomes, filtering.policy, shift):
+                pass
         finally:  # what was filtered is recorded, whatever else went wrong
-            for partition in sorted(touched):
-                record(context, partition, report(partition))
+            recorder.finish()
         return
-    reports: dict[str, Report] = {}
-    for partition in context.partition_keys:
+
+    def work(partition: str) -> None:
         span = Span(partition, partition)
-        intake.take_in_hour(uploads, ledger, partition, utc_now())
+        intake.take_in_hour(feed, uploads, ledger, partition, utc_now())
         kept, damaged = reopen_damaged(filtering, span)
-        made = sum(1 for _ in work(span=span, seconds=float("inf")))
+        made = sum(1 for _ in work_through(ledger, feed.queue, outcomes, filtering.policy, shift, span))
         context.log.info("%s: %d files kept, %d not intact, %d worked on", partition, kept, damaged, made)
-        reports[partition] = report(partition)
-        if len(context.partition_keys) > 1:
-            record(context, partition, reports[partition])
-    yield from result(context, reports)
+
+    yield from record_each(context, ledger, feed.queue, work, report)
 
 
 def _metadata(totals: Totals) -> dict[str, Any]:
@@ -205,9 +187,8 @@ def _metadata(totals: Totals) -> dict[str, Any]:
         "records_read": totals.read,
         "records_rejected": sum(totals.rejected.values()),
         "reject_reasons": dict(totals.rejected),
-        "numbers_filled_with_zero": totals.zero_filled,
         "records_of_unknown_places": totals.unknown,
         "mapping_versions": sorted(totals.mappings),
         "reasons": dict(totals.reasons),
-        "dagster/column_lineage": PLACES,
+        **totals.counts,
     }

@@ -1,4 +1,4 @@
-"""What can be wrong with an hour of packages. The checks report what the ledger holds; the gate itself is there."""
+"""What can be wrong with an hour of landed files. The checks report what the ledger holds; the gate itself is there."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,11 @@ import dagster as dg
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.assets import hours
-from pipelines.checks import Evaluation, evaluate_partitions
+from pipelines.checks import Evaluation, evaluate_partitions, table_checks
 from pipelines.core.work import Reason, State
-from pipelines.domains.mobile import releases
+from pipelines.domains.mobile.feeds import FEEDS, Feed
 from pipelines.domains.mobile.totals import Totals, total
 from pipelines.environment import Environment
-
-PACKAGES = dg.AssetKey(["mobile", "packages"])
 
 CHECKS = {
     "nothing_pending": "Every landed file of the hour is filtered or given up.",
@@ -38,17 +36,29 @@ def judge_hour(totals: Totals, environment: Environment) -> Iterator[Evaluation]
     yield "unknown_places_within_bound", unknown <= bounds[1], {"share": unknown, "bound": bounds[1]}
 
 
-@dg.multi_asset_check(
-    name="mobile_packages_checks",
-    specs=[
-        dg.AssetCheckSpec(name, asset=PACKAGES, description=text, partitions_def=hours) for name, text in CHECKS.items()
-    ],
-    can_subset=True,
-)
-def packages_checks(
-    context: dg.AssetCheckExecutionContext, environment: dg.ResourceParam[Environment], ledger: dg.ResourceParam[Ledger]
-) -> Iterator[dg.AssetCheckResult]:
-    """Judge the hours by what the ledger holds now."""
-    yield from evaluate_partitions(
-        context, lambda span: judge_hour(total(ledger.items(releases.QUEUE, span)), environment)
+def _checks(feed: Feed) -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey.from_user_string(feed.queue)
+
+    @dg.multi_asset_check(
+        name=f"{'_'.join(asset.path)}_checks",
+        specs=[
+            dg.AssetCheckSpec(name, asset=asset, description=text, partitions_def=hours)
+            for name, text in CHECKS.items()
+        ],
+        can_subset=True,
     )
+    def check(
+        context: dg.AssetCheckExecutionContext,
+        environment: dg.ResourceParam[Environment],
+        ledger: dg.ResourceParam[Ledger],
+    ) -> Iterator[dg.AssetCheckResult]:
+        """Judge the hours by what the ledger holds now."""
+        yield from evaluate_partitions(
+            context, lambda span: judge_hour(total(ledger.items(feed.queue, span)), environment)
+        )
+
+    return check
+
+
+landed_checks = [_checks(feed) for feed in FEEDS.values()]
+events_table_checks = table_checks(dg.AssetKey(["mobile", "events_table"]), hours)

@@ -11,20 +11,15 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.uploads import Upload, Uploads
 from pipelines.core.periods import exists, hour_of_path, hour_start
 from pipelines.core.work import NewItem, Reason, State
-from pipelines.domains.mobile.releases import QUEUE
-
-_DEPTH = QUEUE.count("/") + 5
-"""Slashes in a key: year, month, day and hour follow the queue's own folders, so no two files share an output."""
+from pipelines.domains.mobile.feeds import AGAIN_MARK, Feed
 
 LONGEST_NAME = 255 - len("YYYY-MM-DD-HH-") - len(".parquet")
 """In bytes: with what is put around it, it must still be a file's name where it is delivered."""
 
-ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
-
 
 @dataclass(slots=True)
 class Intake:
-    """What one tick took in: new files by partition, and how many were set aside."""
+    """What one tick took in of a feed: new files by partition, and how many were set aside."""
 
     seen: int = 0
     new: Counter[str] = field(default_factory=Counter)
@@ -33,13 +28,13 @@ class Intake:
     newest: datetime | None = None
 
 
-def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, seconds: float) -> Intake:
+def take_in(feed: Feed, uploads: Uploads, ledger: Ledger, start: date, now: datetime, seconds: float) -> Intake:
     """Record every landed file that is not known yet, for so long at most; the next tick goes on from there."""
     ends_at = time.monotonic() + seconds
     intake = Intake()
-    for batch in uploads.batches(QUEUE, now):
+    for batch in uploads.batches(feed.queue, now):
         if batch.uploads:
-            items = [new_item(upload, start, now) for upload in batch.uploads]
+            items = [new_item(feed, upload, start, now) for upload in batch.uploads]
             taken = ledger.take_in(items, now)
             intake.new.update(taken.new)
             intake.aside += taken.aside
@@ -54,27 +49,29 @@ def take_in(uploads: Uploads, ledger: Ledger, start: date, now: datetime, second
     return intake
 
 
-def take_in_hour(uploads: Uploads, ledger: Ledger, partition: str, now: datetime) -> None:
+def take_in_hour(feed: Feed, uploads: Uploads, ledger: Ledger, partition: str, now: datetime) -> None:
     """Record what has landed in the folder of one hour, however old: who asks for that hour means all of it."""
     hour = hour_start(partition)
-    for batch in uploads.folder(f"{QUEUE}/{hour:%Y/%m/%d/%H}/", now):
-        ledger.take_in([new_item(upload, hour.date(), now) for upload in batch], now)
+    for batch in uploads.folder(f"{feed.queue}/{hour:%Y/%m/%d/%H}/", now):
+        ledger.take_in([new_item(feed, upload, hour.date(), now) for upload in batch], now)
 
 
-def new_item(upload: Upload, start: date, now: datetime) -> NewItem:
+def new_item(feed: Feed, upload: Upload, start: date, now: datetime) -> NewItem:
     """The work that one landed file asks for. A late file belongs to the hour of its folder."""
-    partition = hour_of_path(upload.key) if upload.key.count("/") == _DEPTH else None
+    # Year, month, day and hour follow the feed's own folders and nothing else does, so no two files share an output.
+    depth = feed.queue.count("/") + 5
+    partition = hour_of_path(upload.key) if upload.key.count("/") == depth else None
     name = upload.key.rsplit("/", 1)[-1]
     if len(name.encode()) > LONGEST_NAME:
         state, reason = State.ASIDE, Reason.NAME_TOO_LONG
-    elif not upload.key.endswith(ENDINGS):
+    elif not name.endswith(feed.endings) or AGAIN_MARK in name:
         state, reason = State.ASIDE, Reason.UNKNOWN_KIND
     elif partition is None or not exists(partition, start, now):
         state, reason = State.ASIDE, Reason.OUT_OF_RANGE
     else:
         state, reason = State.PENDING, None
     return NewItem(
-        QUEUE,
+        feed.queue,
         upload.key,
         f"{upload.etag} {upload.size}",
         partition or "",

@@ -1,5 +1,6 @@
-"""What makes the mobile domain run: files that land, and a new version of the privacy mapping."""
+"""What makes the mobile domain run: files that land, hours whose table is out of date, a new privacy mapping."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,19 +10,20 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects, ObjectsUnavailable
 from pipelines.adapters.uploads import Uploads
-from pipelines.domains.mobile import accepted, files, intake, releases
-from pipelines.domains.mobile.assets import MAPPING, landed_packages, packages, privacy_mapping
+from pipelines.domains.mobile import accepted, feeds, files, intake
+from pipelines.domains.mobile.assets import MAPPING, privacy_mapping
+from pipelines.domains.mobile.events.assets import events, events_table, landed_events
+from pipelines.domains.mobile.jobs import mobile_delete, mobile_delete_landed
+from pipelines.domains.mobile.packages.assets import landed_packages, packages
 from pipelines.environment import Environment
-from pipelines.sensors import RUNNING, Feed, due_run, is_live, pause_after_failures
+from pipelines.lost import is_lost
+from pipelines.sensors import RUNNING, SCHEDULED, Feed, due_job, due_run, is_live, pause_after_failures
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-filter_packages = dg.define_asset_job(
-    "mobile_filter_packages",
-    selection=dg.AssetSelection.assets(packages).without_checks(),
-    description="Filter the landed packages that are due.",
-    tags={"domain": "mobile"},
-)
+filter_packages = due_job(packages, "mobile_filter_packages", "Filter the landed packages that are due.")
+filter_events = due_job(events, "mobile_filter_events", "Filter the landed events that are due.")
+make_events_table = due_job(events_table, "mobile_make_events_table", "Make the hours of the events' table anew.")
 accept_mapping = dg.define_asset_job(
     "mobile_accept_mapping",
     selection=dg.AssetSelection.assets(privacy_mapping),
@@ -38,28 +40,60 @@ def mobile_packages_uploaded(
     lake: dg.ResourceParam[Objects],
     uploads: dg.ResourceParam[Uploads],
 ) -> dg.SensorResult:
-    """Take landed files into the ledger, then ask for a run if any are due."""
+    """Take landed packages into the ledger, then ask for a run if any are due."""
+    feed = Feed(feeds.PACKAGES.queue, filter_packages.name, packages.key, environment.mobile_packages_enabled)
+    return _take_in(context, feed, landed_packages.key, environment, ledger, lake, uploads)
+
+
+@dg.sensor(job=filter_events, minimum_interval_seconds=5, default_status=RUNNING)
+def mobile_events_uploaded(
+    context: dg.SensorEvaluationContext,
+    environment: dg.ResourceParam[Environment],
+    ledger: dg.ResourceParam[Ledger],
+    lake: dg.ResourceParam[Objects],
+    uploads: dg.ResourceParam[Uploads],
+) -> dg.SensorResult:
+    """Take landed events into the ledger, then ask for a run if any are due."""
+    stays = environment.events_stay_seconds
+    feed = Feed(feeds.EVENTS.queue, filter_events.name, events.key, environment.mobile_events_enabled, stays=stays)
+    return _take_in(context, feed, landed_events.key, environment, ledger, lake, uploads)
+
+
+def _take_in(
+    context: dg.SensorEvaluationContext,
+    feed: Feed,
+    landed: dg.AssetKey,
+    environment: Environment,
+    ledger: Ledger,
+    lake: Objects,
+    uploads: Uploads,
+) -> dg.SensorResult:
+    """The two halves of a tick: what landed into the ledger, then the plan, from the ledger alone."""
+    if is_lost(ledger, lake):
+        raise dg.DagsterError("the ledger is lost: run `pipelines ledger restore`, else all would be sent again")
     now = utc_now()
-    feed = Feed(releases.QUEUE, filter_packages.name, packages.key, environment.mobile_packages_enabled)
+    kind = feeds.FEEDS[feed.queue]
     try:
-        taken = intake.take_in(uploads, ledger, environment.start, now, environment.uploads_tick_seconds)
+        taken = intake.take_in(kind, uploads, ledger, environment.start, now, environment.uploads_tick_seconds)
     except ObjectsUnavailable:
         due = due_run(feed, ledger, context.instance, environment, now, "sensor")
         if isinstance(due, dg.SkipReason):
             raise
         context.log.exception("landing can't be listed")  # what is known already is worked on all the same
         return dg.SensorResult([due])
-    events = _observations(taken, ledger, now)
+    observed = _observations(landed, taken, ledger, feed.queue, now)
     if accepted.named(lake) is None:
-        return dg.SensorResult(skip_reason="no privacy mapping is accepted yet", asset_events=events)
+        return dg.SensorResult(skip_reason="no privacy mapping is accepted yet", asset_events=observed)
     due = due_run(feed, ledger, context.instance, environment, now, "sensor")
     if isinstance(due, dg.SkipReason):
         reason = f"{due.skip_message}; {taken.seen} files seen, {sum(taken.new.values())} of them new"
-        return dg.SensorResult(skip_reason=reason, asset_events=events)
-    return dg.SensorResult([due], asset_events=events)
+        return dg.SensorResult(skip_reason=reason, asset_events=observed)
+    return dg.SensorResult([due], asset_events=observed)
 
 
-def _observations(taken: intake.Intake, ledger: Ledger, now: datetime) -> list[dg.AssetObservation]:
+def _observations(
+    landed: dg.AssetKey, taken: intake.Intake, ledger: Ledger, queue: str, now: datetime
+) -> list[dg.AssetObservation]:
     """What this tick found new: hour by hour, and in all."""
     if not (taken.new or taken.aside):
         return []
@@ -67,14 +101,25 @@ def _observations(taken: intake.Intake, ledger: Ledger, now: datetime) -> list[d
         "files": taken.new.total(),
         "bytes": taken.bytes,
         "newest": taken.newest.isoformat() if taken.newest else None,
-        "waiting": sum(one.items for one in ledger.backlog(now) if one.queue == releases.QUEUE),
+        "waiting": sum(one.items for one in ledger.backlog(now) if one.queue == queue),
         "set_aside": taken.aside,
     }
     hours = [
-        dg.AssetObservation(landed_packages.key, partition=hour, metadata={"files": files})
+        dg.AssetObservation(landed, partition=hour, metadata={"files": files})
         for hour, files in sorted(taken.new.items())
     ]
-    return [*hours, dg.AssetObservation(landed_packages.key, metadata=metadata)]
+    return [*hours, dg.AssetObservation(landed, metadata=metadata)]
+
+
+@dg.sensor(job=make_events_table, minimum_interval_seconds=300, default_status=RUNNING)
+def mobile_events_table_outdated(
+    context: dg.SensorEvaluationContext,
+    environment: dg.ResourceParam[Environment],
+    ledger: dg.ResourceParam[Ledger],
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask every five minutes for the tables of the hours in which events were filtered."""
+    feed = Feed(events_table.key.to_user_string(), make_events_table.name, events_table.key)
+    return due_run(feed, ledger, context.instance, environment, utc_now(), "sensor")
 
 
 @dg.sensor(job=accept_mapping, minimum_interval_seconds=30, default_status=RUNNING)
@@ -96,3 +141,20 @@ def mobile_privacy_mapping_changed(
             f"version {version[:12]} was not accepted, as its checks say; the next try is at {again_at}"
         )
     return dg.RunRequest(tags=tags | {"domain": "mobile", "feed": MAPPING.to_user_string(), "trigger": "sensor"})
+
+
+@dg.schedule(job=mobile_delete_landed, cron_schedule="40 2 * * *", default_status=SCHEDULED)
+def mobile_raw_retention(
+    context: dg.ScheduleEvaluationContext, environment: dg.ResourceParam[Environment]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Delete, each night, the landed files that have been settled for long enough."""
+    if not environment.mobile_raw_hours:
+        yield dg.SkipReason("PIPELINES_MOBILE_RAW_HOURS is 0: landed files are kept for good")
+        return
+    for feed in feeds.FEEDS.values():
+        name = feed.queue.rpartition("/")[-1]
+        asked = {"feed": name.upper(), "who": "the schedule", "why": "retention of raw files", "dry_run": False}
+        yield dg.RunRequest(
+            run_config={"ops": {mobile_delete.name: {"config": asked}}},
+            tags={"domain": "mobile", "feed": feed.queue, "trigger": "schedule"},
+        )

@@ -1,4 +1,4 @@
-"""What an hour of packages adds up to, from its items in the ledger. Counts only: no names, no values."""
+"""What an hour of landed files adds up to, from its items in the ledger. Counts only: no names, no values."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pipelines.core.work import OPEN, Item, State
+
+COUNTS = {"zero_filled": "numbers_filled_with_zero", "events": "events", "dropped": "unknown_keys_dropped"}
+"""What only some feeds count, by its name in a file's facts, and what it is called in metadata."""
 
 
 @dataclass(slots=True)
@@ -20,7 +23,7 @@ class Totals:
     mappings: set[str] = field(default_factory=set)
     read: int = 0
     written: int = 0
-    zero_filled: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     unknown: int = 0
     broken: int = 0
     bytes: int = 0
@@ -57,7 +60,7 @@ def total(items: Iterable[Item]) -> Totals:
         totals.written += facts["written"]
         totals.rejected.update(facts["rejected"])
         totals.mappings.add(facts["mapping"][:12])
-        totals.zero_filled += facts["zero_filled"]
+        totals.counts.update({name: facts[fact] for fact, name in COUNTS.items() if fact in facts})
         totals.unknown += facts["unknown"]
         totals.broken += facts["broken"]
         totals.bytes += facts["bytes"] if facts["output"] else 0

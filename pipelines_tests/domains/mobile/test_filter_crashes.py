@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from pipelines.domains.mobile.working import work_through
 
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.adapters.objects import ObjectInfo
 from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, State
-from pipelines.domains.mobile.working import work_through
 from pipelines_tests.domains.mobile.stages import EVERYTHING, LATER, LEASE, NOW, Stage, lines, text
 
 # Spawned processes share nothing with this one, as the runs of different machines do not.

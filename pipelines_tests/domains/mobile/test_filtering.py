@@ -17,7 +17,7 @@ from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Reason, State
 from pipelines.domains.mobile import accepted, filtering
-from pipelines.domains.mobile.packages.verification import VerificationError
+from pipelines.domains.mobile.landed import VerificationError
 from pipelines_tests.domains.mobile.stages import LATER, MAPPING, NOW, OTHER, Stage, lines, mapping_of, packed, text
 
 GOOD = lines(40)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import IO
 
 import pytest
+from pipelines.domains.mobile.working import reopen_damaged, work_through
 
 from pipelines.adapters.ledger import Span
 from pipelines.adapters.ledger.sql import SqlLedger
@@ -20,7 +21,6 @@ from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Reason, State
 from pipelines.domains.mobile import filtering, releases
 from pipelines.domains.mobile.packages.verification import verify
-from pipelines.domains.mobile.working import reopen_damaged, work_through
 from pipelines_tests.domains.mobile.stages import (
     EVERYTHING,
     HOUR,

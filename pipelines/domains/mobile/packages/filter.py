@@ -17,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.core.lines import BrokenStream, Line, LongLine
+from pipelines.domains.mobile.faults import Fault, Reason
 from pipelines.domains.mobile.instants import Instant, read_instant
 from pipelines.domains.mobile.packages.columns import Place
-from pipelines.domains.mobile.packages.faults import Fault, Reason, find_fault, parse_package
+from pipelines.domains.mobile.packages.faults import find_fault, parse_package
 from pipelines.domains.mobile.packages.records import Record, convert_package, read_record
 from pipelines.domains.mobile.packages.rows import Rows
+from pipelines.domains.mobile.quarantine import Reject
 
 FUTURE_TOLERANCE = timedelta(days=365)
 
@@ -46,17 +48,6 @@ class Lookup(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Reject:
-    """A rejected record: its line number, its fault, its bytes (of an overlong line the head) and their full length."""
-
-    line: int
-    field: str
-    reason: Reason
-    raw: bytes = dataclasses.field(repr=False)
-    length: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Batch:
     """Accepted records as rows, in the order of their lines, and the rejects from among them."""
 
@@ -74,7 +65,7 @@ class Tally:
 
     read: int = 0
     written: int = 0
-    rejected: Counter[Reason] = dataclasses.field(default_factory=Counter)
+    rejected: Counter[str] = dataclasses.field(default_factory=Counter)
     zero_filled: Counter[str] = dataclasses.field(default_factory=Counter)
     unknown: int = 0
 

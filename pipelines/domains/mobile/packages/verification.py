@@ -10,15 +10,12 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.domains.mobile.landed import VerificationError
 from pipelines.domains.mobile.packages.columns import SCHEMA
 
 ROW_GROUP_ROWS = 20_480
 
 _PLACE = ["postaldistrict", "localauthority"]
-
-
-class VerificationError(Exception):
-    """A written file is not what it must be; says what disagrees, by counts and column names only."""
 
 
 class PackageWriter:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.domains.mobile.packages.faults import Fault, Reason, find_duplicate_key, parse_package
+from pipelines.domains.mobile.faults import Fault, Reason, find_duplicate_key
+from pipelines.domains.mobile.packages.faults import parse_package
 
 EMPTY_PARTS = '"analyticsWindow":{"startDate":"1970-01-01T00:00:00Z","endDate":"1970-01-01T00:00:00Z"},"metadata":{}'
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.core.lines import BrokenStream, Line, LongLine
+from pipelines.domains.mobile.faults import Reason
 from pipelines.domains.mobile.packages.columns import COLUMNS, LIVE_COLUMNS, SCHEMA, Kind, Place, Presence
-from pipelines.domains.mobile.packages.faults import Reason
 from pipelines.domains.mobile.packages.filter import PAYMENT_METRICS, Batch, PackageFilter
 
 JUDGED_AT = datetime(2020, 2, 1, tzinfo=UTC)

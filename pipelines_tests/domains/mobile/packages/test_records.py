@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.domains.mobile.faults import Fault
 from pipelines.domains.mobile.packages.columns import COLUMNS, Kind, Place
-from pipelines.domains.mobile.packages.faults import Fault, find_fault, parse_package
+from pipelines.domains.mobile.packages.faults import find_fault, parse_package
 from pipelines.domains.mobile.packages.records import ABSENT, NARROW, WIDE, convert_package, read_record
 
 METRICS = [column for column in COLUMNS if column.place is Place.METRICS]

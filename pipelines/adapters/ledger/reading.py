@@ -1,0 +1,86 @@
+"""What is asked of the ledger without changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipelines.adapters.ledger import Span
+from pipelines.adapters.ledger.rows import ITEM, same_name
+from pipelines.adapters.ledger.schema import is_claimed, is_open, is_unsettled, work
+from pipelines.core.work import UNSETTLED, State
+
+ORDER = (work.c.partition, work.c.name, work.c.id)
+"""Of items that are listed; it goes on after the last one of a page."""
+
+
+def is_due(now: datetime) -> sa.ColumnElement[bool]:
+    """What waits and is due, and what was abandoned by the run that held it."""
+    waiting = sa.and_(work.c.state == State.PENDING, work.c.due_at <= now)
+    abandoned = sa.and_(work.c.state == State.CLAIMED, work.c.lease_until < now)
+    return sa.and_(is_open(), sa.or_(waiting, abandoned))
+
+
+def is_in_hand() -> sa.ColumnElement[bool]:
+    """Another version of the same name is held: until it is let go, this one waits."""
+    other = work.alias("other")
+    return sa.exists().where(is_claimed(other), same_name(other, work))
+
+
+def is_within(span: Span | None, partition: sa.ColumnElement[str] = work.c.partition) -> list[sa.ColumnElement[bool]]:
+    """The span's partitions, or all."""
+    return [] if span is None else [partition.between(span.first, span.last)]
+
+
+def queues() -> sa.Select[Any]:
+    """The queues that hold anything: from each one the index leads on to the next, whatever lies between."""
+    found = sa.select(sa.func.min(work.c.queue).label("queue")).cte("found", recursive=True)
+    following = sa.select(sa.func.min(work.c.queue)).where(work.c.queue > found.c.queue).scalar_subquery()
+    found = found.union_all(sa.select(following).where(found.c.queue.is_not(None)))
+    return sa.select(found.c.queue).where(found.c.queue.is_not(None)).order_by(found.c.queue)
+
+
+def backlog(now: datetime) -> sa.Select[Any]:
+    """Counts of due work, as rows of a ``Backlog``."""
+    place = (work.c.queue, work.c.destination, work.c.partition)
+    due = sa.select(*place, sa.func.count(), sa.func.min(work.c.due_at)).where(is_due(now), ~is_in_hand())
+    return due.group_by(*place)
+
+
+def next_due(queue: str) -> sa.Select[Any]:
+    """The earliest due time of a queue's open work."""
+    due = sa.case((is_claimed(), work.c.lease_until), else_=work.c.due_at)
+    return sa.select(sa.func.min(due)).where(work.c.queue == queue, is_open(), ~is_in_hand())
+
+
+def items(queue: str, span: Span | None, states: Collection[State] | None) -> sa.Select[Any]:
+    """A queue's items in order."""
+    query = sa.select(*ITEM).where(work.c.queue == queue, *is_within(span))
+    if states is not None:
+        query = query.where(work.c.state.in_(sorted(states)))
+        query = query.where(is_unsettled()) if UNSETTLED.issuperset(states) else query
+    return query.order_by(*ORDER)
+
+
+def standings(queue: str, span: Span | None, destination: str | None, *, unsettled: bool) -> sa.Select[Any]:
+    """Counts by state and reason, as rows of a ``Standing``."""
+    which = [work.c.queue == queue, *is_within(span)]
+    which += [] if destination is None else [work.c.destination == destination]
+    which += [is_unsettled()] if unsettled else []
+    kind = (work.c.state, work.c.reason)
+    counts = (sa.func.count(), sa.func.sum(work.c.size), sa.func.min(work.c.seen_at))
+    return sa.select(*kind, *counts).where(*which).group_by(*kind).order_by(*kind)
+
+
+def named(text: str, limit: int) -> sa.Select[Any]:
+    """The last items whose name holds a text, as rows of id and parent."""
+    query = sa.select(work.c.id, work.c.parent).where(work.c.name.icontains(text, autoescape=True))
+    return query.order_by(work.c.id.desc()).limit(limit)
+
+
+def families(roots: Collection[int]) -> sa.Select[Any]:
+    """These items and what was released from them."""
+    return sa.select(*ITEM).where(sa.or_(work.c.id.in_(roots), work.c.parent.in_(roots))).order_by(work.c.id)

@@ -1,0 +1,247 @@
+"""One landed file, from its bytes to a verified output in the lake: what is read, written, checked and released.
+
+The order matters. Quarantine and output are written to files without a name, the output is read back and verified,
+only then is it published, and only then does the ledger release it, in the same transaction that settles the file. A
+crash before that leaves nothing that could be delivered; doing it all again gives the same bytes. What a feed's files
+hold and how they are made over is the recipe's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import IO, Any, Protocol
+
+from pipelines.adapters.ledger import Ledger, Span
+from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable
+from pipelines.core.retry import RetryPolicy
+from pipelines.core.work import Item, Outcome, Reason, State
+from pipelines.domains.mobile import accepted, feeds
+from pipelines.domains.mobile.feeds import Feed
+from pipelines.domains.mobile.mapping import PrivacyMapping
+
+_HASHED_AT_ONCE = 1 << 20
+_IN_MEMORY = 1 << 20
+"""Outputs and rejects up to this size, in bytes, are not written to a scratch file."""
+
+REMAP = "remap"
+"""The mark, in an item's detail, that it is to be made with the mapping in force although its output has left."""
+
+MOVED = "moved"
+"""In an item's detail: the lines whose records are in files of their own now, since they were processed again."""
+
+AGAIN = "again"
+"""In an item's detail: how many files its rejected records were moved to."""
+
+
+class VerificationError(Exception):
+    """What was written is not what it must be; says what disagrees, by counts and known names only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a recipe made of a landed file's records; ``counts`` holds whatever else the feed counts."""
+
+    read: int
+    written: int
+    rejected: Mapping[str, int]
+    broken: bool
+    counts: Mapping[str, Any]
+
+
+class Recipe(Protocol):
+    """What is made of one kind of landed files."""
+
+    @property
+    def feed(self) -> Feed:
+        """The feed whose files it reads."""
+
+    @property
+    def at_once(self) -> int:
+        """How many files are worked on side by side."""
+
+    def make(
+        self, item: Item, mapping: PrivacyMapping, chunks: Iterator[bytes], output: IO[bytes], rejected: IO[bytes]
+    ) -> Content:
+        """Read a landed file, write its output and its rejects (each a line of ``quarantine``), and verify the output.
+
+        Raises:
+            VerificationError: the written output is not what it must be.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Filtering:
+    """What filtering a file needs; ``still_held`` says whether the file is still ours to publish."""
+
+    recipe: Recipe
+    landing: Objects
+    lake: Objects
+    ledger: Ledger
+    mapping: PrivacyMapping
+    destination: str
+    policy: RetryPolicy
+    cause: str
+    now: Callable[[], datetime]
+
+    @property
+    def made_with(self) -> str:
+        """What outputs depend on beside the landed file."""
+        return f"{self.mapping.sha256} {self.recipe.feed.code_version}"
+
+    def renewed(self) -> Filtering:
+        """The same with the mapping that is in force now: it may be another one since the run began."""
+        in_force = accepted.named(self.lake)
+        if in_force in (None, self.mapping.sha256):
+            return self
+        return replace(self, mapping=accepted.version(self.lake, str(in_force)))
+
+    def outcome(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
+        """Filter one claimed file and say what became of it; only an error of our own raises."""
+        outcome = self._outcome(item, still_held)
+        if outcome.state in (State.SETTLED, State.DEAD):
+            return replace(outcome, releases=outcome.releases + feeds.table_request(item))
+        return outcome
+
+    def _outcome(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
+        if self.policy.exhausted(item.attempts) and item.reason != Reason.UNREADABLE:
+            return self._given_up(item, Reason.CRASHED, attempted=False)
+        try:
+            return self._filter(item, still_held)
+        except ObjectMissing:
+            return self._without_raw(item)
+        except ObjectChanged:
+            # The newer version is, or will be, an item of its own.
+            return Outcome(item.id, item.fence, State.SUPERSEDED, reason=Reason.CHANGED)
+        except VerificationError:
+            return self._again(item, Reason.UNVERIFIED)
+        except ObjectsUnavailable:
+            # The store is out of order, not the file: it is tried for as long as that lasts.
+            pause = self.policy.pause(item.attempts + 1, 0.0)
+            return Outcome(item.id, item.fence, State.PENDING, due_at=self.now() + pause, reason=Reason.UNREADABLE)
+
+    def _filter(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
+        if self.landing.head(item.name).etag != item.detail["etag"]:
+            raise ObjectChanged(item.name)
+        exports = self.ledger.withhold(self.recipe.feed.exports, item.partition, feeds.export_name(item), self.now())
+        sent = [one for one in exports if one.uncertain or one.attempts or one.status or one.state in _LEFT]
+        remapped = bool(item.detail.get(REMAP))
+        # What may have left keeps the mapping that it left with, rewritten or not: two releases of one record under
+        # two mappings can be intersected.
+        mapping = accepted.version(self.lake, sent[-1].detail["mapping"]) if sent and not remapped else self.mapping
+        with _scratch() as output, _scratch() as rejected:
+            chunks = self.landing.stream(item.name, etag=item.detail["etag"])
+            content = self.recipe.make(item, mapping, chunks, output, rejected)
+            if content.read != content.written + sum(content.rejected.values()):
+                raise VerificationError("a record is neither accepted nor rejected")
+            for _ in chunks:
+                pass  # only at its end does a stream tell that the file was rewritten, which looks like damage too
+            sha256, size = _measure(output)
+            if not still_held(item):
+                return Outcome(item.id, item.fence, State.PENDING, attempted=False)
+            self._publish(self.landing, feeds.quarantine_key(item), rejected, sum(content.rejected.values()))
+            self._publish(self.lake, feeds.output_key(item), output, content.written)
+        facts = {
+            **{name: item.detail[name] for name in (MOVED, AGAIN) if name in item.detail},
+            "etag": item.detail["etag"],
+            "mapping": mapping.sha256,
+            "code_version": self.recipe.feed.code_version,
+            "output": feeds.output_key(item) if content.written else None,
+            "sha256": sha256,
+            "bytes": size,
+            "read": content.read,
+            "written": content.written,
+            "rejected": dict(sorted(content.rejected.items())),
+            "broken": content.broken,
+            **content.counts,
+        }
+        here = [one for one in sent if one.parent == item.id and one.destination == self.destination]
+        other = not remapped and any(one.state in _LEFT and one.version != sha256 for one in here)
+        return Outcome(
+            item.id,
+            item.fence,
+            State.SETTLED,
+            reason=Reason.REBUILT_DIFFERENTLY if other else None,
+            made_with=self.made_with,
+            detail=facts,
+            releases=() if other else feeds.release(item, facts, self.destination, self.cause),
+        )
+
+    @staticmethod
+    def _publish(store: Objects, key: str, content: IO[bytes], records: int) -> None:
+        """Give the content its name; no records leave nothing under it, what an earlier version had there included."""
+        if records:
+            content.seek(0)
+            store.put_file(key, content)
+        else:
+            store.delete(key)
+
+    def _without_raw(self, item: Item) -> Outcome:
+        """The landed file is gone: what was made of it stays if it is intact, else it is lost and says so."""
+        if "output" not in item.detail:
+            return Outcome(item.id, item.fence, State.DEAD, reason=Reason.GONE)
+        if not intact(self.lake, item):
+            return Outcome(item.id, item.fence, State.DEAD, reason=Reason.OUTPUT_LOST)
+        facts = {name: value for name, value in item.detail.items() if name != REMAP}
+        releases = feeds.release(item, facts, self.destination, self.cause)
+        return Outcome(item.id, item.fence, State.SETTLED, made_with=self.made_with, detail=facts, releases=releases)
+
+    def _again(self, item: Item, reason: Reason) -> Outcome:
+        if self.policy.exhausted(item.attempts + 1):
+            return self._given_up(item, reason, attempted=True)
+        due = self.now() + self.policy.pause(item.attempts + 1, 0.0)
+        return Outcome(item.id, item.fence, State.PENDING, due_at=due, reason=reason)
+
+    @staticmethod
+    def _given_up(item: Item, reason: Reason, *, attempted: bool) -> Outcome:
+        return Outcome(item.id, item.fence, State.DEAD, attempted, reason=reason)
+
+
+_LEFT = frozenset({State.SETTLED, State.CLAIMED})
+
+
+def intact(lake: Objects, item: Item) -> bool:
+    """Whether a settled file's output is there, byte for byte; a file without an accepted record has none to lose."""
+    facts = item.detail
+    if facts["output"] is None:
+        return True
+    digest = hashlib.sha256()
+    try:
+        for chunk in lake.stream(facts["output"]):
+            digest.update(chunk)
+    except (ObjectMissing, ObjectChanged):
+        return False
+    return digest.hexdigest() == str(facts["sha256"])
+
+
+def reopen_damaged(filtering: Filtering, span: Span) -> tuple[int, int]:
+    """Look whether the settled outputs of these partitions are intact, and make the others due again; the dead, too.
+
+    Returns:
+        How many are intact and kept, and how many are due again.
+    """
+    kept = 0
+    damaged: list[int] = []
+    for item in filtering.ledger.items(filtering.recipe.feed.queue, span, [State.SETTLED, State.DEAD]):
+        if item.state is State.SETTLED and intact(filtering.lake, item):
+            kept += 1
+        else:
+            damaged.append(item.id)
+    filtering.ledger.reopen(damaged, filtering.now(), Reason.NOT_INTACT)
+    return kept, len(damaged)
+
+
+def _scratch() -> IO[bytes]:
+    return tempfile.SpooledTemporaryFile(_IN_MEMORY)
+
+
+def _measure(output: IO[bytes]) -> tuple[str, int]:
+    """The sha256 of an output and its size in bytes."""
+    output.seek(0)
+    digest = hashlib.sha256()
+    while chunk := output.read(_HASHED_AT_ONCE):
+        digest.update(chunk)
+    return digest.hexdigest(), output.tell()

@@ -1,0 +1,67 @@
+"""Old hours mapped anew: files whose output has left under an earlier mapping, made and released once more.
+
+This is never done by itself. Whoever holds both releases can intersect them: a record that stood in one cell under the
+first mapping and in another under the second one lies where the two overlap, which may be a handful of people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipelines.adapters.ledger import Ledger, Span
+from pipelines.adapters.objects import ObjectMissing, Objects
+from pipelines.core.work import OPEN, Reason, State
+from pipelines.domains.mobile.feeds import Feed
+from pipelines.domains.mobile.landed import REMAP
+
+
+@dataclass(slots=True)
+class Remapped:
+    """What would, or will, be mapped anew: files and their records, and files whose landed bytes are gone."""
+
+    files: int = 0
+    records: int = 0
+    delivered: int = 0
+    without_raw: int = 0
+
+    @property
+    def consequences(self) -> str:
+        """What it means, in words."""
+        return (
+            f"{self.delivered} objects have left, or may have, under an earlier mapping. They are sent again under the "
+            "same names with other bytes: whoever keeps both can intersect them, record by record. "
+            f"{self.without_raw} files can't be mapped anew, since their landed bytes are deleted."
+        )
+
+
+def remap(
+    feed: Feed, landing: Objects, ledger: Ledger, span: Span, mapping: str, now: datetime, *, dry_run: bool
+) -> Remapped:
+    """Reopen the files of these hours that were made with another mapping than the one of this sha256."""
+    found, ids = Remapped(), list[int]()
+    left = {
+        one.parent
+        for one in ledger.items(feed.exports, span)
+        if one.uncertain or one.attempts or one.state in (State.SETTLED, *OPEN - {State.PENDING})
+    }
+    for item in ledger.items(feed.queue, span, [State.SETTLED]):
+        if item.detail["mapping"] == mapping or not item.detail["written"]:
+            continue
+        if not _is_there(landing, item.name, item.detail["etag"]):
+            found.without_raw += 1
+            continue
+        found.files += 1
+        found.records += item.detail["written"]
+        found.delivered += item.id in left
+        ids.append(item.id)
+    if ids and not dry_run:
+        ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: True})
+    return found
+
+
+def _is_there(landing: Objects, key: str, etag: str) -> bool:
+    try:
+        return landing.head(key).etag == etag
+    except ObjectMissing:
+        return False
