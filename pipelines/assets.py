@@ -10,7 +10,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -147,6 +148,26 @@ Make = Callable[[str], Mapping[str, Any]]
 """Writes the table of a partition, whole, and gives its facts: at least its ``version``, ``rows`` and ``bytes``."""
 
 
+def remake(
+    item: Item,
+    held: Held,
+    *,
+    ledger: Ledger,
+    make: Make,
+    policy: RetryPolicy,
+    made_with: str,
+    now: Callable[[], datetime],
+) -> Outcome:
+    """Write the table that a claimed item asks for, and say what became of it; only an error of our own raises."""
+    if policy.exhausted(item.attempts):
+        return Outcome(item.id, item.fence, State.DEAD, attempted=False, reason=Reason.CRASHED)
+    facts = make(item.partition)
+    if not held(item):  # another run may have written since, of more than was seen here: what is right comes last
+        again = NewItem(item.queue, item.partition, f"{item.version} {item.fence}", item.partition, 0, joins=True)
+        ledger.take_in([again], now())
+    return Outcome(item.id, item.fence, State.SETTLED, made_with=made_with, detail=facts)
+
+
 def make_tables(
     context: dg.AssetExecutionContext,
     config: Scope,
@@ -162,11 +183,7 @@ def make_tables(
     """
     queue = context.asset_key.to_user_string()
 
-    def outcome(item: Item, held: Held) -> Outcome:
-        if policy.exhausted(item.attempts):
-            return Outcome(item.id, item.fence, State.DEAD, attempted=False, reason=Reason.CRASHED)
-        facts = make(item.partition)
-        return Outcome(item.id, item.fence, State.SETTLED, made_with=code_version(context), detail=facts)
+    outcome = partial(remake, ledger=ledger, make=make, policy=policy, made_with=code_version(context), now=utc_now)
 
     def report(partition: str) -> Report:
         items = list(ledger.items(queue, Span(partition, partition)))

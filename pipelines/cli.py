@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,10 +120,17 @@ def demo(packages: int, events: int) -> None:
 def settle(wait: timedelta) -> None:
     """Do all that is due, without a daemon. Exit status: 0 all settled, 1 something failed, 3 work remains."""
     from pipelines.adapters.ledger import open_ledger
+    from pipelines.adapters.objects import open_objects
+    from pipelines.lost import LedgerLost, refuse_if_lost
     from pipelines.settle import FAILED, verdict
     from pipelines.settle import settle as settle_all
 
     environment = _environment()
+    with closing(open_ledger(environment.ledger)) as ledger:
+        try:
+            refuse_if_lost(ledger, open_objects(environment.lake))
+        except LedgerLost as error:
+            raise click.ClickException(str(error)) from None
     failed = False
     for ran in settle_all(environment, wait):
         console.print(str(ran))
@@ -164,6 +171,19 @@ def _told_of_records(facts: Mapping[str, Any]) -> list[str]:
     return [*told, "the file is damaged or ends early"] if facts["broken"] else told
 
 
+@contextmanager
+def _stopped(environment: Environment) -> Iterator[None]:
+    """While the platform does not run, and can't be started here."""
+    from filelock import FileLock, Timeout
+
+    environment.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        with FileLock(environment.home / "running.lock", timeout=0):
+            yield
+    except Timeout:
+        raise click.ClickException(f"The platform in {environment.home} runs: stop it first") from None
+
+
 @main.group()
 def ledger() -> None:
     """The record of all work."""
@@ -181,14 +201,19 @@ def restore(who: str, why: str) -> None:
     from pipelines.restore import restore as rebuild
 
     environment = _environment()
-    with closing(open_ledger(environment.ledger)) as opened:
+    with _stopped(environment), closing(open_ledger(environment.ledger)) as opened:
         try:
-            restored = rebuild(opened, open_objects(environment.lake), environment, who, why, utc_now())
+            landing, lake = open_objects(environment.landing), open_objects(environment.lake)
+            restored = rebuild(opened, landing, lake, environment, who, why, utc_now())
         except LedgerInUse as error:
             raise click.ClickException(str(error)) from None
     console.print(f"Restored {restored.landed:,} landed files and {restored.delivered:,} deliveries")
     if restored.doubtful:
-        console.print(f"{restored.doubtful:,} outputs are dead letters: nobody knows whether they were delivered")
+        console.print(
+            f"{restored.doubtful:,} outputs are dead letters: nobody knows whether they were delivered. "
+            "The job aae_replay_dead_letters sends them"
+        )
+    console.print("Pauses and the journal are lost: pause again what was paused, then start the platform")
 
 
 @ledger.command()

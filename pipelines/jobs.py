@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
@@ -24,6 +23,13 @@ class Asked(dg.Config):
     who: str = Field(min_length=1, description="Who asks for it, so that colleagues know whom to ask.")
     why: str = Field(min_length=1, description="Why, in a few words, without personal data: it is kept for good.")
 
+    @field_validator("who", "why")
+    @classmethod
+    def _says_something(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("it is blank: colleagues must be able to tell who asked, and why")
+        return text.strip()
+
 
 class Tried(Asked):
     """What is tried before it is done."""
@@ -39,20 +45,40 @@ class Hours(Tried):
     first_hour: str = Field(description="The first hour, as its partition is called: 2026-03-01-12:00 (UTC).")
     last_hour: str = Field(default="", description="The last hour, included; empty is the first one alone.")
 
+    @field_validator("first_hour", "last_hour")
+    @classmethod
+    def _is_an_hour(cls, text: str, info: ValidationInfo) -> str:
+        if not text and info.field_name == "last_hour":
+            return text
+        try:
+            if hour_key(hour_start(text)) == text:
+                return text
+        except ValueError:
+            pass
+        raise ValueError("an hour is written as its partition is called: 2026-03-01-12:00")
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.last_hour and self.last_hour < self.first_hour:
+            raise ValueError("last_hour lies before first_hour")
+        return self
+
     @property
     def span(self) -> Span:
-        """The partitions.
+        """The partitions."""
+        return Span(self.first_hour, self.last_hour or self.first_hour)
 
-        Raises:
-            ValueError: an hour is not written as a partition is called.
-        """
-        first, last = self.first_hour, self.last_hour or self.first_hour
-        for hour in (first, last):
-            if hour_key(hour_start(hour)) != hour:
-                raise ValueError("an hour is written as its partition is called: 2026-03-01-12:00")
-        if last < first:
-            raise ValueError("last_hour lies before first_hour")
-        return Span(first, last)
+
+class Pausing(Asked):
+    """For how long a feed is paused."""
+
+    days: float = Field(
+        default=1.0,
+        gt=0,
+        le=LONGEST_PAUSE_DAYS,
+        description=f"For how many days, {LONGEST_PAUSE_DAYS} at most; then it resumes by itself. Pausing again begins "
+        "anew.",
+    )
 
 
 @contextmanager
@@ -61,7 +87,7 @@ def journaled(
 ) -> Iterator[dict[str, Any]]:
     """Do something under an entry in the journal, written before it begins; what is put into the mapping is its effect.
 
-    A dry run leaves no entry. The effect is shown in the run.
+    What fails midway has an effect too, and says so. A dry run leaves no entry. The effect is shown in the run.
     """
     effect: dict[str, Any] = {}
     if isinstance(config, Tried) and config.dry_run:
@@ -69,63 +95,34 @@ def journaled(
         context.log.info("Dry run, nothing was done. It would: %s", effect)
     else:
         entry = ledger.begin(context.job_name, config.who, config.why, context.run.run_id, scope, utc_now())
-        yield effect
+        try:
+            yield effect
+        except BaseException as error:
+            ledger.finish(entry, {**effect, "failed": type(error).__name__}, utc_now())
+            raise
         ledger.finish(entry, effect, utc_now())
         context.log.info("Done: %s", effect)
     context.add_output_metadata(effect)
 
 
-def pausing_jobs(domain: str, queues: Mapping[str, str]) -> list[dg.JobDefinition]:
-    """The jobs that pause and resume a domain's feeds.
+def pause(context: dg.OpExecutionContext, config: Pausing, ledger: Ledger, queue: str) -> None:
+    """Stop taking work from a feed's queue; all of it is kept, and what is on its way is finished."""
+    now = utc_now()
+    until = now + timedelta(days=config.days)
+    with journaled(context, ledger, config, {"queue": queue, "until": until.isoformat()}) as effect:
+        paused = Pause(queue, now, until, config.who, config.why)
+        ledger.pause(paused)
+        effect["paused"] = told_of_pause(paused, ledger, now)
+        context.log_event(dg.AssetObservation(dg.AssetKey.from_user_string(queue), metadata=effect))
 
-    Args:
-        domain: the domain's name.
-        queues: the ledger's queue of each feed by the feed's name.
-    """
-    feeds = Enum(f"{domain.title()}Feed", {name: name for name in queues}, type=str)  # type: ignore[misc]  # made of a mapping
 
-    class PauseConfig(Asked):
-        feed: feeds = Field(description="The feed to pause.")  # type: ignore[valid-type]  # an enumeration made above
-        days: float = Field(
-            default=1.0,
-            gt=0,
-            le=LONGEST_PAUSE_DAYS,
-            description="For how many days at most; then it resumes by itself. Pausing again begins anew.",
-        )
-
-    class ResumeConfig(Asked):
-        feed: feeds = Field(description="The feed to resume.")  # type: ignore[valid-type]  # as above
-
-    @dg.op(name=f"{domain}_pause")
-    def pause(context: dg.OpExecutionContext, config: PauseConfig, ledger: dg.ResourceParam[Ledger]) -> None:
-        """Stop taking work from a feed's queue; all of it is kept, and what is on its way is finished."""
-        queue, now = queues[config.feed.value], utc_now()
-        until = now + timedelta(days=config.days)
-        with journaled(context, ledger, config, {"queue": queue, "until": until.isoformat()}) as effect:
-            paused = Pause(queue, now, until, config.who, config.why)
-            ledger.pause(paused)
-            effect["paused"] = told_of_pause(paused, ledger, now)
-            context.log_event(dg.AssetObservation(dg.AssetKey.from_user_string(queue), metadata=effect))
-
-    @dg.op(name=f"{domain}_resume")
-    def resume(context: dg.OpExecutionContext, config: ResumeConfig, ledger: dg.ResourceParam[Ledger]) -> None:
-        """Go on with a paused feed; what waits is taken with the next tick."""
-        queue = queues[config.feed.value]
-        with journaled(context, ledger, config, {"queue": queue}) as effect:
-            before = ledger.paused(queue, utc_now())
-            ledger.resume(queue)
-            effect["resumed"] = "was not paused" if before is None else f"was paused by {before.who}"
-            context.log_event(dg.AssetObservation(dg.AssetKey.from_user_string(queue), metadata=effect))
-
-    @dg.job(name=f"{domain}_pause_feed", description="Pause a feed without losing anything.", tags={"domain": domain})
-    def pause_feed() -> None:
-        pause()
-
-    @dg.job(name=f"{domain}_resume_feed", description="Resume a paused feed.", tags={"domain": domain})
-    def resume_feed() -> None:
-        resume()
-
-    return [pause_feed, resume_feed]
+def resume(context: dg.OpExecutionContext, config: Asked, ledger: Ledger, queue: str) -> None:
+    """Go on with a paused feed; what waits is taken with the next tick."""
+    with journaled(context, ledger, config, {"queue": queue}) as effect:
+        before = ledger.paused(queue, utc_now())
+        ledger.resume(queue)
+        effect["resumed"] = "was not paused" if before is None else f"was paused by {before.who}"
+        context.log_event(dg.AssetObservation(dg.AssetKey.from_user_string(queue), metadata=effect))
 
 
 def moment(text: str) -> datetime | None:

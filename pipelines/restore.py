@@ -2,35 +2,45 @@
 
 What the receipts tell of is restored as it was. An output in the lake that no receipt tells of may or may not have
 been delivered since the receipts were last written: it becomes a dead letter, for a person to judge and to replay.
-Landed files that are still there are found by the next listing and made again, to the same bytes and the same names.
+Landed files that are still there are found by the next listing and made again, to the same bytes and the same names;
+those that no listing finds, since they hold records that are processed again, are taken in here. Pauses, the journal
+and the state of circuits are in the ledger alone: they are lost.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import groupby, islice
+from typing import TypeVar
 
 import pyarrow.parquet as pq
-from pyarrow import BufferReader
+from pyarrow import ArrowInvalid, BufferReader
 
 from pipelines.adapters.ledger import Family, Ledger
 from pipelines.adapters.objects import ObjectInfo, Objects
-from pipelines.core.periods import hour_of_hive_path
+from pipelines.core.periods import hour_of_hive_path, hour_of_path
 from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.aae import receipts
-from pipelines.domains.mobile import accepted, feeds
+from pipelines.domains.mobile import accepted, feeds, reprocessing
 from pipelines.environment import Environment
-from pipelines.lost import RESTORE, is_half_restored
+from pipelines.lost import begin_restoring, is_lost, make_whole
+
+ACTION = "restore the ledger"
+"""What the journal calls it."""
+
+_AT_ONCE = 500
+_DAY = len("YYYY-MM-DD")
+_T = TypeVar("_T")
 
 
 class LedgerInUse(ValueError):  # noqa: N818 (it says what is the case)
     """The ledger holds work: there is nothing to restore."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Restored:
     """How many landed files and deliveries came back, and how many outputs are to be judged by a person."""
 
@@ -39,42 +49,72 @@ class Restored:
     doubtful: int = 0
 
 
-def restore(ledger: Ledger, lake: Objects, environment: Environment, who: str, why: str, now: datetime) -> Restored:
+def restore(
+    ledger: Ledger, landing: Objects, lake: Objects, environment: Environment, who: str, why: str, now: datetime
+) -> Restored:
     """Rebuild the ledger; what is done already stays, so that it can be begun again after a crash.
 
     Raises:
-        LedgerInUse: the ledger holds work of its own.
+        LedgerInUse: the ledger holds work, and all that the receipts tell of.
     """
-    if ledger.queues() and not is_half_restored(ledger):
-        raise LedgerInUse("the ledger holds work: only an empty one is restored")
-    entry = ledger.begin(RESTORE, who, why, "", {}, now)
-    restored, known = Restored(), set[str]()
-    for families in _groups(receipts.read_all(lake)):
-        ledger.restore(families, now)
-        sent = [one for family in families for one in family.releases]
-        known.update(one.detail["key"] for one in sent)
-        landed = sum(family.item is not None for family in families)
-        restored = replace(restored, landed=restored.landed + landed, delivered=restored.delivered + len(sent))
-    for doubtful in _groups(_doubtful(lake, known, environment)):
-        ledger.restore(doubtful, now)
-        restored = replace(restored, doubtful=restored.doubtful + len(doubtful))
+    if ledger.queues() and not is_lost(ledger, lake):
+        raise LedgerInUse("the ledger holds work: only a lost one is restored")
+    begin_restoring(ledger, now)
+    entry = ledger.begin(ACTION, who, why, "", {}, now)
+    restored = Restored()
+    for day in receipts.days(lake):
+        landed = set[tuple[str, str]]()
+        for families in _groups(receipts.read_day(lake, day)):
+            ledger.restore(families, now)
+            landed.update((one.item.name, one.item.version) for one in families if one.item is not None)
+            restored.delivered += sum(len(one.releases) for one in families)
+        restored.landed += len(landed)
+    for doubtful in _groups(_doubtful(lake, environment)):
+        ledger.restore([Family(None, (one,)) for one in doubtful], now)
+        ledger.take_in([_receipts_of(one) for one in doubtful], now)
+        restored.doubtful += len(doubtful)
+    for waiting in _groups(_processed_again(landing)):
+        ledger.restore([Family(one) for one in waiting], now)
+    for hours in _groups(_outdated_tables(lake)):
+        ledger.take_in(hours, now)
     effect = {"landed": restored.landed, "delivered": restored.delivered, "doubtful": restored.doubtful}
     ledger.finish(entry, effect, now)
+    make_whole(ledger, now)  # last: until then it is lost, and can be restored again
     return restored
 
 
-def _groups(families: Iterator[Family], size: int = 500) -> Iterator[list[Family]]:
-    while group := list(islice(families, size)):
+def _groups(things: Iterable[_T]) -> Iterator[list[_T]]:
+    remaining = iter(things)
+    while group := list(islice(remaining, _AT_ONCE)):
         yield group
 
 
-def _doubtful(lake: Objects, known: set[str], environment: Environment) -> Iterator[Family]:
+def _doubtful(lake: Objects, environment: Environment) -> Iterator[NewItem]:
+    """What lies in the lake and no receipt tells of, as dead letters; day by day, so that memory stays flat."""
     for feed in feeds.FEEDS.values():
         destination = environment.aae_url(feed.exports.rpartition("/")[-1])
-        for info in lake.list(f"{feed.queue}/"):
-            partition = hour_of_hive_path(info.key)
-            if info.key not in known and partition is not None:
-                yield Family(None, (_dead_letter(feed, lake, info, partition, destination),))
+        for day, outputs in groupby(_by_hour(lake, f"{feed.queue}/"), lambda found: found[0][:_DAY]):
+            told = receipts.told_of(lake, day)
+            for partition, info in outputs:
+                if not _is_told(lake, info, told):
+                    yield _dead_letter(feed, lake, info, partition, destination)
+
+
+def _by_hour(lake: Objects, folder: str) -> Iterator[tuple[str, ObjectInfo]]:
+    for info in lake.list(folder):
+        partition = hour_of_hive_path(info.key)
+        if partition is not None:
+            yield partition, info
+
+
+def _is_told(lake: Objects, info: ObjectInfo, told: Mapping[str, receipts.Told]) -> bool:
+    """Whether a receipt tells of these very bytes: of a file that was rewritten it may tell of the bytes before."""
+    known = told.get(info.key)
+    if known is None:
+        return False
+    if info.modified <= known.released_at[known.last] and info.size == known.sizes[known.last]:
+        return True
+    return hashlib.sha256(lake.get(info.key)).hexdigest() in known.released_at
 
 
 def _dead_letter(feed: feeds.Feed, lake: Objects, info: ObjectInfo, partition: str, destination: str) -> NewItem:
@@ -103,5 +143,37 @@ def _dead_letter(feed: feeds.Feed, lake: Objects, info: ObjectInfo, partition: s
 def _mapping_of(lake: Objects, info: ObjectInfo, body: bytes) -> str:
     """The mapping that an output was made with: as it says itself, else the one that was in force then."""
     if info.key.endswith(".parquet"):
-        return (pq.read_metadata(BufferReader(body)).metadata or {}).get(b"mapping_sha256", b"").decode()
+        try:
+            return (pq.read_metadata(BufferReader(body)).metadata or {}).get(b"mapping_sha256", b"").decode()
+        except (OSError, ArrowInvalid):  # it is damaged; the rest is restored all the same
+            return ""
     return accepted.in_force_at(lake, info.modified) or ""
+
+
+def _receipts_of(item: NewItem) -> NewItem:
+    """The receipts of the day have to tell of it as well."""
+    day = item.partition[:_DAY]
+    return NewItem(feeds.RECEIPTS, day, "restored", day, 0, cause="restored", joins=True)
+
+
+def _processed_again(landing: Objects) -> Iterator[NewItem]:
+    """Records that were moved out of quarantine into files of their own, as work; what is known already stays."""
+    for feed in feeds.FEEDS.values():
+        for info in landing.list(f"{reprocessing.FOLDER}/{feed.queue}/"):
+            partition = hour_of_path(info.key)
+            if partition is not None:
+                detail = {"etag": info.etag, "landed_at": info.modified.isoformat()}
+                version = f"{info.etag} {info.size}"
+                yield NewItem(feed.queue, info.key, version, partition, info.size, cause="restored", detail=detail)
+
+
+def _outdated_tables(lake: Objects) -> Iterator[NewItem]:
+    """The tables of hours that are missing or older than what they are made of."""
+    for feed in feeds.FEEDS.values():
+        if feed.table is None:
+            continue
+        made = {partition: info.modified for partition, info in _by_hour(lake, f"{feed.table}/")}
+        for partition, outputs in groupby(_by_hour(lake, f"{feed.queue}/"), lambda found: found[0]):
+            newest = max(info.modified for _, info in outputs)
+            if partition not in made or made[partition] < newest:
+                yield NewItem(feed.table, partition, "restored", partition, 0, cause="restored", joins=True)

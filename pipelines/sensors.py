@@ -64,17 +64,22 @@ def due_run(
     feed: Feed, ledger: Ledger, instance: dg.DagsterInstance, environment: Environment, now: datetime, trigger: str
 ) -> dg.RunRequest | dg.SkipReason:
     """The run that a feed needs now, or why it needs none."""
-    held = _held(feed, ledger, instance, environment, now)
-    if held is not None:
-        return dg.SkipReason(held)
+    if not feed.enabled:
+        return dg.SkipReason("switched off by a setting; what is due is kept")
+    if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds)):
+        return dg.SkipReason("a run is under way and takes what is due")
+    held = _held(feed, ledger, now)
     due = [one for one in ledger.backlog(now) if one.queue == feed.queue and one.destination == feed.destination]
-    request = plan(due, ledger.unrecorded(feed.queue))
+    request = plan([] if held else due, ledger.unrecorded(feed.queue))  # a run that may take nothing still records
     if request is None:
+        if held:
+            return dg.SkipReason(held)
         following = ledger.next_due(feed.queue)
         return dg.SkipReason("nothing is due" + (f"; the next at {following}" if following else ""))
     resumes_at = pause_after_failures(feed.job, instance, request.oldest_due or EPOCH)
     if resumes_at is not None and now < resumes_at:
-        return dg.SkipReason(f"the last run left due work behind and failed; the next is asked for at {resumes_at}")
+        failed = f"the last run left due work behind and failed; the next is asked for at {resumes_at}"
+        return dg.SkipReason(held or failed)
     return dg.RunRequest(
         job_name=feed.job,
         run_config={"ops": {"__".join(feed.asset.path): {"config": {"only_due": True, "stays": feed.stays}}}},
@@ -88,14 +93,8 @@ def due_run(
     )
 
 
-def _held(
-    feed: Feed, ledger: Ledger, instance: dg.DagsterInstance, environment: Environment, now: datetime
-) -> str | None:
-    """Why a feed can't run now, whatever is due."""
-    if not feed.enabled:
-        return "switched off by a setting; what is due is kept"
-    if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds)):
-        return "a run is under way and takes what is due"
+def _held(feed: Feed, ledger: Ledger, now: datetime) -> str | None:
+    """Why nothing of a feed may be taken now, whatever is due."""
     pause = ledger.paused(feed.queue, now)
     if pause is not None:
         return told_of_pause(pause, ledger, now)
@@ -108,8 +107,10 @@ def _held(
 def told_of_pause(pause: Pause, ledger: Ledger, now: datetime) -> str:
     """Who paused a queue and until when, what waits, since when, and how many days it may still wait."""
     standing = summarise(ledger.standings(pause.queue, unsettled=True))
-    since = f", the oldest since {standing.oldest:%Y-%m-%d %H:%M} UTC" if standing.oldest else ""
-    waits = f"{standing.waiting:,} wait{since}"
+    waits = f"{standing.waiting:,} wait"
+    if standing.oldest:
+        age = (now - standing.oldest) / timedelta(hours=1)
+        waits += f", the oldest since {standing.oldest:%Y-%m-%d %H:%M} UTC, {age:.1f} hours ago"
     days = (pause.until - now) / timedelta(days=1)
     return f"paused by {pause.who} until {pause.until:%Y-%m-%d %H:%M} UTC, {days:.1f} days left; {waits}"
 

@@ -1,5 +1,6 @@
 """The commands: what they print, and the exit status that a script relies on."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,22 +113,28 @@ def test_a_wrong_variable_is_one_line_and_not_a_traceback(monkeypatch: pytest.Mo
     ]
 
 
+@pytest.mark.timeout(300)
 def test_the_demo_makes_what_it_says_on_the_real_mapping(
     environment: Environment, reference_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIPELINES_REFERENCE_DATA", str(reference_data))
-    result = call("demo", "--packages", "600")
+    result = call("demo", "--packages", "600", "--events", "90")
     assert result.exit_code == 0, result.output
     assert "7,606 rows" in result.output
-    assert "600" in result.output
+    rows = (re.split(r"  +", line.strip()) for line in result.output.splitlines())
+    told = {row[0]: row[1] for row in rows if len(row) == 2}
+    assert told["mobile/packages: records read"] == "600"
+    assert told["mobile/events: files"] == told["mobile/events: records read"] == "90"
 
 
 def test_the_demo_does_without_the_real_mapping_and_says_what_is_missing(environment: Environment) -> None:
     """A landing that can't be read makes nothing; the demo must not call that a success."""
     own = demo_environment(Environment(home=environment.home, reference_data=Path("nowhere")))
     assert own.privacy_mapping == ""
-    made = demonstrate(own.model_copy(update={"mobile_packages_enabled": False}), 50, lambda _: None)
-    assert any("every landed file is settled: 0 of" in one for one in made.missing)
+    off = {"mobile_packages_enabled": False, "mobile_events_enabled": False}
+    made = demonstrate(own.model_copy(update=off), 50, 20, lambda _: None)
+    for feed in ("packages", "events"):
+        assert any(one.startswith(f"mobile/{feed}: every landed file is settled: 0 of") for one in made.missing)
 
 
 @pytest.mark.parametrize("text", ["10", "m", "ten m", "5d", ""])

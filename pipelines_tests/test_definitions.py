@@ -72,14 +72,18 @@ def test_every_asset_says_whose_it_is_what_it_is_and_where_it_belongs(specs: lis
 
 def test_nothing_that_a_domain_defines_is_forgotten_in_its_definitions(defs: dg.Definitions) -> None:
     """Listing by hand can forget; scanning the modules can't."""
-    kinds = (dg.AssetsDefinition, dg.AssetSpec, dg.SensorDefinition, dg.ScheduleDefinition)
+    kinds = (dg.AssetsDefinition, dg.AssetSpec, dg.SensorDefinition, dg.ScheduleDefinition, dg.JobDefinition)
     registered = {id(one) for one in [*(defs.assets or []), *(defs.sensors or []), *(defs.schedules or [])]}
     registered |= {id(one) for one in defs.asset_checks or []} | {id(one) for one in defs.jobs or []}
-    for path in HERE.glob("domains/*/*.py"):
-        module = sys.modules.get(f"pipelines.domains.{path.parent.name}.{path.stem}")
+    found = set[int]()
+    for path in HERE.glob("domains/**/*.py"):
+        module = sys.modules.get(".".join(path.relative_to(REPOSITORY).with_suffix("").parts))
         for name, value in vars(module).items() if module else []:
-            if isinstance(value, kinds) or type(value).__name__ == "UnresolvedAssetJobDefinition":
-                assert id(value) in registered, f"{path.parent.name}/{path.name}: {name}"
+            for one in value if type(value) in (list, tuple) else [value]:
+                if isinstance(one, kinds) or type(one).__name__ == "UnresolvedAssetJobDefinition":
+                    found.add(id(one))
+                    assert id(one) in registered, f"{path.relative_to(HERE)}: {name}"
+    assert found == registered
 
 
 def test_every_partitioned_asset_backfills_in_one_run_and_every_check_is_partitioned_alike(
@@ -109,9 +113,10 @@ def test_automation_starts_switched_on(defs: dg.Definitions) -> None:
 
 
 def test_domains_never_import_each_other() -> None:
-    for path in HERE.glob("domains/*/*.py"):
-        imported = set(re.findall(r"pipelines\.domains\.(\w+)", path.read_text()))
-        assert imported <= {path.parent.name}, path
+    for domain in (one.parent for one in HERE.glob("domains/*/definitions.py")):
+        for path in domain.rglob("*.py"):
+            imported = set(re.findall(r"pipelines\.domains\.(\w+)", path.read_text()))
+            assert imported <= {domain.name}, path
 
 
 def test_pure_modules_stay_pure() -> None:

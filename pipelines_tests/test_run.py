@@ -105,7 +105,11 @@ def test_the_ui_shows_the_lineage_from_landing_to_aae_with_sensors_and_schedules
         ("mobile/landed_packages", "mobile/packages"),
         ("mobile/privacy_mapping", "mobile/packages"),
         ("mobile/packages", "aae/packages"),
-        ("aae/packages", "aae/endpoint"),
+        ("mobile/landed_events", "mobile/events"),
+        ("mobile/privacy_mapping", "mobile/events"),
+        ("mobile/events", "mobile/events_table"),
+        ("mobile/events", "aae/events"),
+        *((f"aae/{feed}", f"aae/{asset}") for feed in ("packages", "events") for asset in ("endpoint", "receipts")),
     }
     automation = running.ask(TICKS)
     assert {one["sensorState"]["status"] for one in automation["sensorsOrError"]["results"]} == {"RUNNING"}

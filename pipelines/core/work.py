@@ -90,8 +90,13 @@ class NewItem:
     Attributes:
         joins: nothing is recorded while another version of the name still waits: that one does what this one asks for.
             One in hand, or over, may have begun too early to do so. It belongs to no parent, whose fate is not its own.
-        settled_at: when it was settled, of work that was done before the ledger knew it.
-        uncertain: it may have left before the ledger knew it.
+        settled_at: when it was settled, of work that was done before the ledger knew it; so are the following.
+        uncertain: it may have left.
+        seen_at: when it was first seen.
+        changed_at: since when it has stood so.
+        attempts: how many there were.
+        status: of the last answer.
+        owner: the run that settled it.
     """
 
     queue: str
@@ -109,6 +114,11 @@ class NewItem:
     joins: bool = False
     settled_at: datetime | None = None
     uncertain: bool = False
+    seen_at: datetime | None = None
+    changed_at: datetime | None = None
+    attempts: int = 0
+    status: int | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,18 @@
-"""What can be wrong in an upload: faults by kind, and planted texts."""
+"""What can be wrong in an upload: faults by kind, and planted texts.
+
+Here: the kinds, and how a record is spoilt. Not here: which kinds fit which records, and at which of their keys.
+"""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
 from typing import Any
 
 import orjson
-
-from pipelines.sandbox.phones import NUMBERS, format_instant
 
 
 class BadKind(StrEnum):
@@ -28,9 +27,11 @@ class BadKind(StrEnum):
     MISSING_FIELD = "missing field"
     NULL_METADATA = "null metadata"
     NULL_METRIC = "null metric"
+    NULL_IN_PAYLOAD = "null in a payload"
     TEXT_FOR_NUMBER = "text for a number"
     NUMBER_FOR_TEXT = "number for a text"
     BOOLEAN_FOR_NUMBER = "boolean for a number"
+    NOT_A_BOOLEAN = "not a boolean"
     FRACTION = "fraction"
     NOT_A_NUMBER = "not a number"
     OUT_OF_32_BITS = "out of 32 bits"
@@ -38,14 +39,29 @@ class BadKind(StrEnum):
     BEYOND_64_BITS = "beyond any 64 bits"
     BAD_DATE = "bad date"
     FAR_FUTURE = "window in the far future"
+    EVENTS_NOT_A_LIST = "events not a list"
+    EVENT_NOT_AN_OBJECT = "event not an object"
+    UNKNOWN_TYPE = "unknown type"
+    UNKNOWN_VERSION = "unknown version"
+    PAYLOAD_NOT_AN_OBJECT = "payload not an object"
+    WRONG_SCANS = "scan instances of another form"
+    UNKNOWN_INFECTIOUSNESS = "unknown infectiousness"
+    UNKNOWN_TEST_TYPE = "unknown test type"
 
+
+WrongValues = tuple[Sequence[str], Sequence[object]]
+"""At which names a kind of fault puts which values in place of right ones."""
+Insertions = Mapping[BadKind, Sequence[tuple[bytes, bytes]]]
+"""What a kind of fault slips in behind which anchor."""
+Place = tuple[str, str, BadKind | None]
+"""Where a planted text stands: in which part, under which key, and what is bad about the record for it."""
+
+ABSENT = object()
+"""In place of a wrong value: the key is taken away."""
+ANY_TEXT = (BadKind.TRUNCATED, BadKind.NOT_AN_OBJECT, BadKind.TRAILING_TOKENS)
+"""The kinds that fit every record, since they look at no key."""
 
 TEXTS = ("operatingSystemVersion", "latestApplicationVersion", "deviceModel", "postalDistrict")
-DATES = ("startDate", "endDate")
-COUNTERS = ("cumulativeDownloadBytes", "cumulativeUploadBytes")
-PRIMITIVES = ("totalBackgroundTasks", "runningNormallyBackgroundTick", "receivedVoidTestResult", "completedOnboarding")
-PARTS = ("analyticsWindow", "metadata", "metrics", "includesMultipleApplicationVersions")
-ABSENT = object()
 NOT_DATES = (
     "2025-03-0112:00:00Z",
     "2025-03-01T12:00:00",
@@ -55,68 +71,32 @@ NOT_DATES = (
     "2025-03-01",
     "yesterday",
 )
-
-WRONG_VALUES: Mapping[BadKind, tuple[Sequence[str], Sequence[object]]] = {
-    BadKind.MISSING_FIELD: ((*TEXTS, *DATES, *PARTS), (ABSENT,)),
-    BadKind.NULL_METADATA: ((*TEXTS, "localAuthority", "metadata"), (None,)),
-    BadKind.NULL_METRIC: (PRIMITIVES, (None,)),
-    BadKind.TEXT_FOR_NUMBER: (NUMBERS, ("5", "", "1,000")),
-    BadKind.NUMBER_FOR_TEXT: (TEXTS, (5, 13.7)),
-    BadKind.BOOLEAN_FOR_NUMBER: (NUMBERS, (True, False)),
-    BadKind.FRACTION: (NUMBERS, (2.0, 0.5, -1.7)),
-    BadKind.NOT_A_NUMBER: (NUMBERS, (math.nan, math.inf, -math.inf)),
-    BadKind.OUT_OF_32_BITS: (NUMBERS, (2**31, -(2**31) - 1, 2**63 - 1)),
-    BadKind.OUT_OF_64_BITS: (COUNTERS, (2**63, 2**64 - 1)),
-    BadKind.BEYOND_64_BITS: (COUNTERS, (2**64, -(2**63) - 1, 10**40)),
-    BadKind.BAD_DATE: (DATES, NOT_DATES),
-}
-"""At which names a kind of fault puts which values in place of right ones."""
-
-INSERTIONS: Mapping[BadKind, Sequence[tuple[bytes, bytes]]] = {
-    BadKind.DUPLICATE_KEY: ((b'"metadata":{', b'"deviceModel":"",'), (b'"metrics":{', b'"completedOnboarding":0,')),
-    BadKind.NOT_UTF8: ((b'"deviceModel":"', b"\xe9"), (b'"postalDistrict":"', b"\xff\xfe")),
-    BadKind.LONE_SURROGATE: ((b'"deviceModel":"', rb"\ud83d"), (b'"postalDistrict":"', rb"\udc00")),
-}
-"""What a kind of fault slips in behind which anchor."""
-
-CANARY_PLACES: Sequence[tuple[str, BadKind | None]] = (
-    ("deviceOwner", None),  # a key that no contract knows
-    ("postalDistrict", None),
-    ("deviceModel", BadKind.TRUNCATED),
-    ("totalBackgroundTasks", BadKind.TEXT_FOR_NUMBER),
-)
-"""Where planted texts stand in turn, and what is broken there."""
+NOT_NUMBERS = ("5", "", "1,000")
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A planted text, the name at which it stands, and what is bad about the record for it."""
+    """A planted text, the part and the key where it stands, and what is bad about the record for it."""
 
     text: str
-    place: str
+    part: str
+    key: str
     bad: BadKind | None
 
 
-def spoil_package(bad: BadKind, package: dict[str, Any], rng: Random, hour: datetime) -> bytes:
-    """The text of a ``package`` that arrives at ``hour``, with one fault of a kind; spoils the package itself too."""
-    names, values = WRONG_VALUES.get(bad, ((), ()))
-    if bad is BadKind.FAR_FUTURE:
-        over = timedelta(days=365, hours=1, seconds=1 + int(1e6 * rng.random()))  # counted from the hour's end
-        names, values = DATES, (format_instant(hour + over),)
-    sections = (package, *(package[part] for part in PARTS[:3]))
-    places = [(section, name) for section in sections for name in names if name in section]
-    if places:
-        section, name = rng.choice(places)
-        section[name] = rng.choice(values)
-        if section[name] is ABSENT:
-            del section[name]
-    raw = json.dumps(package, separators=(",", ":")).encode()  # writes what orjson refuses: NaN and long integers
-    return _spoil_text(bad, raw, rng)
-
-
-def _spoil_text(bad: BadKind, raw: bytes, rng: Random) -> bytes:
-    if bad in INSERTIONS:
-        anchor, text = rng.choice(INSERTIONS[bad])
+def spoil(
+    bad: BadKind, record: dict[str, Any], rng: Random, wrong: WrongValues | None, insertions: Insertions
+) -> bytes:
+    """The text of a ``record`` with one fault of a kind; spoils the record itself too."""
+    if wrong is not None:
+        names, values = wrong
+        part, name = rng.choice([(part, name) for _, part in _parts(record) for name in names if name in part])
+        part[name] = rng.choice(values)
+        if part[name] is ABSENT:
+            del part[name]
+    raw = json.dumps(record, separators=(",", ":")).encode()  # writes what orjson refuses: NaN and long integers
+    if bad in insertions:
+        anchor, text = rng.choice(insertions[bad])
         return raw.replace(anchor, anchor + text, 1)
     if bad is BadKind.TRUNCATED:
         return raw[: 1 + int((len(raw) - 1) * rng.random())]
@@ -127,9 +107,23 @@ def _spoil_text(bad: BadKind, raw: bytes, rng: Random) -> bytes:
     return raw
 
 
-def plant_canary(canary: Canary, package: dict[str, Any]) -> bytes:
-    """The text of a ``package`` with a canary in its place; changes the package itself too."""
-    section = package["metrics" if canary.place in package["metrics"] else "metadata"]
-    section[canary.place] = canary.text
-    raw = orjson.dumps(package)
-    return raw.partition(b'"metrics"')[0] if canary.bad is BadKind.TRUNCATED else raw
+def plant(canary: Canary, record: dict[str, Any]) -> bytes:
+    """The text of a ``record`` with a canary in its place; changes the record itself too."""
+    part = next(part for name, part in _parts(record) if name == canary.part)
+    part[canary.key] = canary.text
+    raw = orjson.dumps(record)
+    if canary.bad is not BadKind.TRUNCATED:
+        return raw
+    before, text, _ = raw.partition(orjson.dumps(canary.text))
+    return before + text
+
+
+def _parts(value: object, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object in a record with the key that leads to it, the whole first."""
+    if isinstance(value, dict):
+        yield name, value
+        for key, inner in value.items():
+            yield from _parts(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _parts(inner, name)

@@ -1,13 +1,15 @@
-"""What phones send: one app's package of one day, made up but of the real shape.
+"""What phones send each day: one app's package of one day, made up but of the real shape.
 
-Here: packages that are right. Not here: faults, files. The platform's own table of columns is deliberately not used:
-a generator that shared it could never contradict it.
+Here: packages that are right, and what every upload tells of its phone. Not here: events, faults, files. The
+platform's own table of columns is deliberately not used: a generator that shared it could never contradict it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from random import Random
 from typing import Any
@@ -101,8 +103,17 @@ APPS = [(version, iphone, _zeros(version, iphone=iphone)) for iphone in (True, F
 APP_SHARES = [*accumulate(share * part for part in (IPHONE_SHARE, 1 - IPHONE_SHARE) for share in VERSION_SHARES)]
 
 
-def make_package(rng: Random, pairs: Sequence[Pair], windows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """One phone's package of one of the ``windows``, most often the first."""
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A phone with the app: what it tells of itself, and every metric that it sends, all of them zero."""
+
+    metadata: dict[str, Any]
+    iphone: bool
+    zeros: Mapping[str, int]
+
+
+def choose_phone(rng: Random, pairs: Sequence[Pair]) -> Phone:
+    """A phone at one of these places, now and then at none that is known."""
     version, iphone, zeros = rng.choices(APPS, cum_weights=APP_SHARES)[0]
     district, authority = _place(rng, pairs)
     metadata = {
@@ -113,10 +124,17 @@ def make_package(rng: Random, pairs: Sequence[Pair], windows: Sequence[Mapping[s
     }
     if authority is not None:
         metadata["localAuthority"] = authority
+    return Phone(metadata, iphone, zeros)
+
+
+def make_package(rng: Random, pairs: Sequence[Pair], hour: datetime) -> dict[str, Any]:
+    """One phone's package that arrives at ``hour``, most often of the last day that was over then."""
+    phone = choose_phone(rng, pairs)
+    windows = list_windows(hour)
     return {
         "analyticsWindow": dict(windows[int(len(windows) * rng.random() ** 20)]),
-        "metadata": metadata,
-        "metrics": _count_day(rng, zeros.copy(), iphone=iphone),
+        "metadata": phone.metadata,
+        "metrics": _count_day(rng, dict(phone.zeros), iphone=phone.iphone),
         "includesMultipleApplicationVersions": rng.random() < MIXED_VERSIONS_SHARE,
     }
 
@@ -154,7 +172,8 @@ def _place(rng: Random, pairs: Sequence[Pair]) -> Pair:
     return rng.choice([*known, (district.lower(), authority), ("XX99", authority), ("", ""), ("", None)])
 
 
-def list_windows(hour: datetime) -> list[Mapping[str, str]]:
+@lru_cache(maxsize=64)
+def list_windows(hour: datetime) -> Sequence[Mapping[str, str]]:
     """The last days that were over in the United Kingdom at ``hour``, the newest first."""
     today = hour.astimezone(LONDON).date()
     midnights = (datetime.combine(today - timedelta(days=age), time(), LONDON) for age in range(9))

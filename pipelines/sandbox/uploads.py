@@ -1,31 +1,34 @@
 """Sample uploads: what phones send in a day, as files in the landing layout, the broken share of it labelled.
 
 Everything follows from the seed: the same call gives the same bytes. Only the labels of what is broken are held, so
-that any number of packages fits in memory.
+that any number of records fits in memory.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, chain, cycle, pairwise
 from pathlib import Path
-from random import Random
+from uuid import UUID
 
 import orjson
 
-from pipelines.sandbox.faults import CANARY_PLACES, BadKind, Canary, plant_canary, spoil_package
-from pipelines.sandbox.phones import Pair, list_windows, make_package
+from pipelines.sandbox.contents import EVENTS, PACKAGES, Content, Marks, seeded
+from pipelines.sandbox.faults import BadKind, Canary
+from pipelines.sandbox.phones import Pair
 
 RHYTHM = (6, 9, 12, 13, 12, 9, 6, 4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 4)
-"""How a day's packages spread over its hours in UTC: phones send most of them early in the morning."""
+"""How a day's uploads spread over its hours in UTC: phones send most of them early in the morning."""
+FEWEST_WITH_BAD = 20
+"""Of so many submissions of events at least one is bad, so that what becomes of it can be seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of an upload, without its newline; what is bad in it and which text is planted, if any."""
+    """One record of an upload, without what ends it; what is bad in it and which text is planted, if any."""
 
     raw: bytes
     bad: BadKind | None = None
@@ -34,14 +37,20 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class UploadFile:
-    """A file to land; ``marks`` are its lines (from 0) that are not plain good ones."""
+    """A file to land: so many records that arrive in the hour."""
 
+    content: Content
     key: str
     seed: int
     hour: datetime
     count: int
     pairs: Sequence[Pair]
-    marks: Mapping[int, BadKind | Canary]
+    marks: Marks
+
+    @property
+    def feed(self) -> str:
+        """The ledger's queue of such files."""
+        return self.content.feed
 
     @property
     def bad(self) -> list[tuple[int, BadKind]]:
@@ -56,21 +65,20 @@ class UploadFile:
 
     def records(self) -> Iterator[Record]:
         """The file's records, made anew at each call."""
-        rng = _random(self.seed, self.key)
-        windows = list_windows(self.hour)
+        rng = seeded(self.seed, self.key)
         for line in range(self.count):
-            package = make_package(rng, self.pairs, windows)
+            record = self.content.make(rng, self.pairs, self.hour)
             match self.marks.get(line):
                 case None:
-                    yield Record(orjson.dumps(package))
+                    yield Record(orjson.dumps(record))
                 case Canary() as canary:
-                    yield Record(plant_canary(canary, package), canary.bad, canary.text)
+                    yield Record(self.content.plant(canary, record, rng, self.hour), canary.bad, canary.text)
                 case bad:
-                    yield Record(spoil_package(bad, package, rng, self.hour), bad)
+                    yield Record(self.content.spoil(bad, record, rng, self.hour), bad)
 
     def chunks(self) -> Iterator[bytes]:
         """The file's bytes, made anew at each call."""
-        lines = (record.raw + b"\n" for record in self.records())
+        lines = (record.raw + self.content.end for record in self.records())
         if not self.key.endswith(".gz"):
             yield from lines
             return
@@ -87,9 +95,14 @@ def packages(
     Places come from ``pairs``, the keys of a privacy mapping. ``bad_share`` of the records is bad, each kind in turn;
     each canary is planted once, in records beside those.
     """
-    return UploadFile(
-        hour.isoformat(), seed, hour, count, pairs, _mark_lines(seed, count, bad_share, canaries)
-    ).records()
+    return _records(PACKAGES, seed, count, pairs, hour, PACKAGES.mark(seed, count, bad_share, canaries))
+
+
+def submissions(
+    seed: int, count: int, pairs: Sequence[Pair], hour: datetime, bad_share: float = 0.01, canaries: Sequence[str] = ()
+) -> Iterator[Record]:
+    """Make ``count`` submissions of events that arrive in the hour from ``hour`` (aware) on; see `packages`."""
+    return _records(EVENTS, seed, count, pairs, hour, EVENTS.mark(seed, count, bad_share, canaries))
 
 
 def uploads(
@@ -107,19 +120,44 @@ def uploads(
     Of several files in an hour the first, ``.json``, has one package; the others share the rest. For the other
     arguments see `packages`.
     """
-    marks = _mark_lines(seed, count, bad_share, canaries)
-    arrivals = [start.astimezone(UTC) + timedelta(hours=hour) for hour in range(hours)]
+    marks = PACKAGES.mark(seed, count, bad_share, canaries)
     first = 0
-    for hour, load in zip(arrivals, _split(count, [RHYTHM[hour.hour] for hour in arrivals]), strict=True):
+    for hour, load in _spread(start, hours, count):
         single = [min(load, 1)] if files_per_hour > 1 else []
         sizes = [*single, *_split(load - sum(single), [1] * (files_per_hour - len(single)))]
         endings = chain(["json"] * len(single), cycle(("jsonl.gz", "jsonl")))
         for size, ending in zip(sizes, endings, strict=False):
             if size:
-                name = f"batch-{_random(seed, hour, first).getrandbits(32):08x}.{ending}"
+                name = f"batch-{seeded(seed, hour, first).getrandbits(32):08x}.{ending}"
                 here = {line: marks[first + line] for line in range(size) if first + line in marks}
-                yield UploadFile(f"mobile/packages/{hour:%Y/%m/%d/%H}/{name}", seed, hour, size, pairs, here)
+                yield UploadFile(PACKAGES, _key(PACKAGES, hour, name), seed, hour, size, pairs, here)
             first += size
+
+
+def event_uploads(
+    seed: int,
+    start: datetime,
+    hours: int,
+    count: int,
+    pairs: Sequence[Pair],
+    bad_share: float = 0.01,
+    canaries: Sequence[str] = (),
+) -> Iterator[UploadFile]:
+    """Spread ``count`` submissions of events over ``hours`` hours, each in a file named by the moment of its arrival.
+
+    For the arguments see `uploads`. A share of bad ones that is too small for the count gives one nevertheless.
+    """
+    if bad_share and count >= FEWEST_WITH_BAD:
+        bad_share = max(bad_share, 1 / count)
+    marks = EVENTS.mark(seed, count, bad_share, canaries)
+    first = 0
+    for hour, load in _spread(start, hours, count):
+        rng = seeded(seed, EVENTS.feed, hour)
+        for index, after in enumerate(sorted(rng.choices(range(3_600_000), k=load)), first):
+            name = f"{int(hour.timestamp()) * 1000 + after}_{UUID(int=rng.getrandbits(128), version=4)}.json"
+            here = {0: marks[index]} if index in marks else {}
+            yield UploadFile(EVENTS, _key(EVENTS, hour, name), seed, hour, 1, pairs, here)
+        first += load
 
 
 def land(files: Iterable[UploadFile], root: Path) -> list[UploadFile]:
@@ -136,20 +174,23 @@ def land(files: Iterable[UploadFile], root: Path) -> list[UploadFile]:
     return landed
 
 
-def _mark_lines(seed: int, count: int, bad_share: float, canaries: Sequence[str]) -> dict[int, BadKind | Canary]:
-    if len(canaries) > count:
-        raise ValueError("more canaries than packages to plant them in")
-    bad = min(round(count * bad_share), count - len(canaries))
-    lines = _random(seed, count).sample(range(count), bad + len(canaries))
-    planted = (Canary(text, *place) for text, place in zip(canaries, cycle(CANARY_PLACES), strict=False))
-    return dict(sorted(zip(lines, chain(planted, cycle(BadKind)), strict=False)))
+def _records(
+    content: Content, seed: int, count: int, pairs: Sequence[Pair], hour: datetime, marks: Marks
+) -> Iterator[Record]:
+    return UploadFile(content, hour.isoformat(), seed, hour, count, pairs, marks).records()
+
+
+def _key(content: Content, hour: datetime, name: str) -> str:
+    return f"{content.feed}/{hour:%Y/%m/%d/%H}/{name}"
+
+
+def _spread(start: datetime, hours: int, count: int) -> Iterator[tuple[datetime, int]]:
+    """The hours in UTC from ``start`` on, and how much of ``count`` arrives in each."""
+    arrivals = [start.astimezone(UTC) + timedelta(hours=hour) for hour in range(hours)]
+    return zip(arrivals, _split(count, [RHYTHM[hour.hour] for hour in arrivals]), strict=True)
 
 
 def _split(total: int, weights: Sequence[int]) -> list[int]:
     """Whole parts of ``total`` in proportion to ``weights``."""
     ends = [total * passed // sum(weights) for passed in accumulate(weights)]
     return [end - begin for begin, end in pairwise((0, *ends))]
-
-
-def _random(*seeds: object) -> Random:
-    return Random("/".join(map(str, seeds)))  # noqa: S311 - made-up sample data, no secret

@@ -18,9 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.sandbox.contents import PACKAGES
 from pipelines.sandbox.faults import BadKind
 from pipelines.sandbox.phones import METRICS
 from pipelines.sandbox.uploads import Record, UploadFile, land, packages, uploads
+from pipelines_tests.sandbox.strictness import read_moment, read_strictly
 
 HOUR = datetime(2026, 7, 2, 3, tzinfo=UTC)
 PAIRS = [("AL1", "E07000240"), ("AL2", "E07000098"), ("B99", "E08000025"), ("AB13", None), ("YO62", None)]
@@ -36,7 +38,6 @@ PRIMITIVES = {
     "completedOnboarding",
 }
 TEXTS = ("operatingSystemVersion", "latestApplicationVersion", "deviceModel", "postalDistrict")
-INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def good_packages(count: int, seed: int = 1) -> list[dict[str, Any]]:
@@ -46,14 +47,8 @@ def good_packages(count: int, seed: int = 1) -> list[dict[str, Any]]:
 def refusal(raw: bytes) -> str | None:
     """Why a strict reader refuses a line, in the words of this test; ``None`` if it does not."""
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError
-        return dict(pairs)
-
     try:
-        package = json.loads(raw.decode(), object_pairs_hook=unique)
-        json.dumps(package, ensure_ascii=False).encode()
+        package = read_strictly(raw)
     except ValueError:
         return "unreadable"
     if not isinstance(package, dict):
@@ -66,12 +61,9 @@ def refusal(raw: bytes) -> str | None:
 
 def refused_window(window: dict[str, Any]) -> str | None:
     for text in (window["startDate"], window["endDate"]):
-        if not INSTANT.fullmatch(text):
-            return "date form"
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            return "no such date"
+        moment = read_moment(text)
+        if moment is None:
+            return "date"
         if moment > HOUR + timedelta(hours=1, days=365):
             return "future"
     return None
@@ -114,9 +106,11 @@ def test_a_strict_reader_accepts_every_record_that_is_called_good() -> None:
     assert [refusal(record.raw) for record in packages(3, 2_000, PAIRS, HOUR, bad_share=0)] == [None] * 2_000
 
 
-@pytest.mark.parametrize("kind", BadKind)
+@pytest.mark.parametrize("kind", PACKAGES.kinds)
 def test_a_strict_reader_refuses_every_record_that_is_called_bad(kind: BadKind) -> None:
-    records = [record for record in packages(5, 30 * len(BadKind), PAIRS, HOUR, bad_share=1) if record.bad is kind]
+    records = [
+        record for record in packages(5, 30 * len(PACKAGES.kinds), PAIRS, HOUR, bad_share=1) if record.bad is kind
+    ]
     assert len(records) == 30
     assert all(refusal(record.raw) for record in records)
 
@@ -133,7 +127,7 @@ def test_the_share_of_bad_records_is_exact_and_kinds_take_turns(count: int, shar
     kinds = Counter(record.bad for record in records if record.bad)
     assert len(records) == count
     assert kinds.total() == round(count * share)
-    assert max(kinds.values(), default=0) - min((kinds[kind] for kind in BadKind), default=0) <= 1
+    assert max(kinds.values(), default=0) - min((kinds[kind] for kind in PACKAGES.kinds), default=0) <= 1
 
 
 def test_good_records_have_only_the_contracts_keys() -> None:
@@ -266,7 +260,7 @@ def test_landed_files_hold_what_their_labels_say(tmp_path: Path) -> None:
 
 
 def test_a_file_that_fails_half_way_is_not_seen_under_its_name(tmp_path: Path) -> None:
-    file = UploadFile("mobile/packages/2026/07/02/03/batch-0.jsonl", 1, HOUR, 10, [], {})
+    file = UploadFile(PACKAGES, "mobile/packages/2026/07/02/03/batch-0.jsonl", 1, HOUR, 10, [], {})
     with pytest.raises(IndexError):
         land([file], tmp_path)
     assert not (tmp_path / file.key).exists()

@@ -101,7 +101,7 @@ class Ledger(Protocol):
         """Merge ``detail`` into a settled item's and take ``items`` in, together, if it is still as ``item`` has it.
 
         Returns:
-            False, with nothing changed, if the item's detail or state is another by now.
+            False, with nothing changed, if the item's detail or state is another by now, or a newer version is there.
         """
 
     def restore(self, families: Iterable[Family], now: datetime) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.adapters.ledger import Family
+from pipelines.adapters.ledger import Family, changes
 from pipelines.adapters.ledger.recording import UNDONE, Identity, identity, insert, versions
 from pipelines.adapters.ledger.rows import IDENTITY, chunks, new_row
 from pipelines.adapters.ledger.schema import work
@@ -45,6 +45,8 @@ def _insert(connection: sa.Connection, items: Sequence[NewItem], now: datetime) 
     rows = [{**new_row(item, now), "newest": False} for item in items]
     inserted = set(connection.execute(statement, rows).scalars())
     there = {identity(row): row for row in versions(connection, {identity(item) for item in items})}
+    dead = [row for row in there.values() if row.id in inserted and row.state == State.DEAD]
+    changes.note(connection, ((row.queue, row.partition) for row in dead))  # a run then raises the alarm
     _name_newest(connection, there, [identity(item) for item in items], inserted)
     return {one: row.id for one, row in there.items()}, len(inserted)
 

@@ -138,7 +138,7 @@ def amend(
     connection: sa.Connection, item: Item, detail: Mapping[str, Any], items: Sequence[NewItem], now: datetime
 ) -> bool:
     """Merge into a settled item's detail and record items, if it is still as it was read."""
-    settled = sa.and_(work.c.id == item.id, work.c.state == State.SETTLED)
+    settled = sa.and_(work.c.id == item.id, work.c.state == State.SETTLED, work.c.newest)
     found = connection.execute(sa.select(work.c.detail).where(settled).with_for_update()).scalar()
     if found != item.detail:
         return False

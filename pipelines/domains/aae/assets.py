@@ -21,6 +21,7 @@ from pipelines.domains.aae.delivering import Delivery, Terms
 from pipelines.domains.aae.exports import EVENTS, PACKAGES, RECEIPTS, Export
 from pipelines.domains.aae.receipts import SCHEMA, write_day
 from pipelines.environment import Environment
+from pipelines.lost import refuse_if_lost
 
 endpoint = dg.AssetSpec(
     ["aae", "endpoint"],
@@ -120,6 +121,7 @@ def receipts(
 
     No personal values. Reports read it, and `pipelines ledger restore` rebuilds a lost ledger from it.
     """
+    refuse_if_lost(ledger, lake)
     policy = RetryPolicy(attempts=environment.aae_attempts)
     yield from make_tables(context, config, ledger, partial(write_day, lake, ledger), environment, policy, {})
 

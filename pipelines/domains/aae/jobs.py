@@ -3,13 +3,14 @@
 from enum import StrEnum
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.core.work import Reason
 from pipelines.domains.aae.exports import EVENTS, EXPORTS, PACKAGES
 from pipelines.domains.aae.replaying import replay
-from pipelines.jobs import Tried, journaled, moment, pausing_jobs
+from pipelines.jobs import Asked, Pausing, Tried, journaled, moment, pause, resume
 
 _EXPORTS = {export.name: export for export in EXPORTS}
 
@@ -31,6 +32,16 @@ class ReplayConfig(Tried):
     since: str = Field(default="", description="Only those that died at or after this moment: 2026-03-01T12:00 (UTC).")
     until: str = Field(default="", description="Only those that died before this moment.")
 
+    @field_validator("reasons")
+    @classmethod
+    def _are_known(cls, reasons: list[str]) -> list[str]:
+        unknown = set(reasons).difference(Reason)
+        if unknown:
+            raise ValueError(
+                f"no reason of these: {', '.join(sorted(unknown))}; there are: {', '.join(sorted(Reason))}"
+            )
+        return reasons
+
 
 @dg.op
 def aae_replay(context: dg.OpExecutionContext, config: ReplayConfig, ledger: dg.ResourceParam[Ledger]) -> None:
@@ -49,4 +60,40 @@ def aae_replay_dead_letters() -> None:
     aae_replay()
 
 
-operations = [aae_replay_dead_letters, *pausing_jobs("aae", {e.name: e.queue for e in EXPORTS})]
+class PauseConfig(Pausing):
+    """Which feed is paused."""
+
+    feed: Feed = Field(description="The feed to pause.")
+
+
+@dg.op
+def aae_pause(context: dg.OpExecutionContext, config: PauseConfig, ledger: dg.ResourceParam[Ledger]) -> None:
+    """Deliver nothing more of a feed; what waits is kept, and what is on its way is finished."""
+    pause(context, config, ledger, _EXPORTS[config.feed.value].queue)
+
+
+@dg.job(description="Pause a feed without losing anything.", tags={"domain": "aae"})
+def aae_pause_feed() -> None:
+    """Pause a feed without losing anything."""
+    aae_pause()
+
+
+class ResumeConfig(Asked):
+    """Which feed is resumed."""
+
+    feed: Feed = Field(description="The feed to resume.")
+
+
+@dg.op
+def aae_resume(context: dg.OpExecutionContext, config: ResumeConfig, ledger: dg.ResourceParam[Ledger]) -> None:
+    """Deliver a paused feed again; what waits is taken with the next tick."""
+    resume(context, config, ledger, _EXPORTS[config.feed.value].queue)
+
+
+@dg.job(description="Resume a paused feed.", tags={"domain": "aae"})
+def aae_resume_feed() -> None:
+    """Resume a paused feed."""
+    aae_resume()
+
+
+operations = [aae_replay_dead_letters, aae_pause_feed, aae_resume_feed]

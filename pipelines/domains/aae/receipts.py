@@ -7,18 +7,23 @@ personal values: names, hashes, counts, times and reasons only.
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Iterator
-from typing import Any
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.adapters.ledger import Family, Ledger, Span
-from pipelines.adapters.objects import Objects
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import ObjectMissing, Objects
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.aae.exports import EXPORTS, RECEIPTS, Export
+from pipelines.lost import make_whole, refuse_if_lost
 
 _MOMENT = pa.timestamp("us", tz="UTC")
 
@@ -28,8 +33,10 @@ _COLUMNS: dict[str, pa.DataType] = {
     "landed_key": pa.string(),
     "landed_version": pa.string(),
     "landed_bytes": pa.int64(),
+    "landed_reason": pa.string(),
     "landed_seen_at": _MOMENT,
     "filtered_at": _MOMENT,
+    "filtered_by": pa.string(),
     "made_with": pa.string(),
     "facts": pa.string(),
     "name": pa.string(),
@@ -42,6 +49,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "attempts": pa.int32(),
     "released_at": _MOMENT,
     "settled_at": _MOMENT,
+    "changed_at": _MOMENT,
     "delivery": pa.string(),
     "run": pa.string(),
 }
@@ -49,48 +57,113 @@ _COLUMNS: dict[str, pa.DataType] = {
 SCHEMA = pa.schema(_COLUMNS)
 """One row for each object that was delivered or given up, and one for each landed file that gave none.
 
-``facts`` and ``delivery`` are JSON: what the ledger keeps of the landed file and of the object.
+``facts`` and ``delivery`` are JSON: what the ledger keeps of the landed file and of the object. ``changed_at`` is when
+the object was delivered or given up.
 """
 
 _OVER = [State.SETTLED, State.DEAD]
+_ROWS = 1000
+"""So many are in memory at once when they are read."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What receipts tell of the objects that lay under one key of the lake: when each was released, by its sha256."""
+
+    released_at: dict[str, datetime] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def last(self) -> str:
+        """The sha256 of the last one."""
+        return max(self.released_at, key=self.released_at.__getitem__)
 
 
 def write_day(lake: Objects, ledger: Ledger, day: str) -> dict[str, Any]:
-    """Write the receipts of a day of arrival, whole; returns the table's facts."""
-    table = pa.Table.from_pylist(list(_rows(ledger, Span(f"{day}-00:00", f"{day}-23:59"))), SCHEMA)
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", store_schema=False)
-    body = buffer.getvalue()
-    key = f"{RECEIPTS}/date={day}/receipts.parquet"
-    lake.put(key, body)
-    version = hashlib.sha256(body).hexdigest()
-    return {"output": key, "rows": table.num_rows, "bytes": len(body), "version": version}
+    """Write the receipts of a day of arrival, whole and with an hour of rows in memory; returns the table's facts.
+
+    Raises:
+        LedgerLost: the ledger does not know what the receipts tell of, and must not take their place.
+    """
+    refuse_if_lost(ledger, lake)
+    key = _key(day)
+    with tempfile.TemporaryFile() as file:
+        rows = 0
+        with pq.ParquetWriter(file, SCHEMA, compression="zstd", store_schema=False) as writer:
+            for hour in range(24):
+                partition = f"{day}-{hour:02}:00"
+                for export in EXPORTS:
+                    table = pa.Table.from_pylist(list(_rows(export, ledger, partition)), SCHEMA)
+                    if table.num_rows:
+                        writer.write_table(table)
+                        rows += table.num_rows
+        version, size = _measure(file)
+        make_whole(ledger, utc_now())  # before there is a receipt that it could not know
+        lake.put_file(key, file)
+    return {"output": key, "rows": rows, "bytes": size, "version": version}
 
 
-def read_all(lake: Objects) -> Iterator[Family]:
-    """Every landed file that receipts tell of, with what was released from it."""
+def days(lake: Objects) -> Iterator[str]:
+    """The days that there are receipts of, in order."""
     for info in lake.list(f"{RECEIPTS}/"):
-        rows = pq.read_table(pa.BufferReader(lake.get(info.key)), schema=SCHEMA).to_pylist()
-        families: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for row in rows:
-            families.setdefault((row["landed_key"], row["landed_version"]), []).append(row)
-        for family in families.values():
-            yield Family(_landed(family[0]), tuple(_released(row) for row in family if row["name"] is not None))
+        day = info.key.removeprefix(f"{RECEIPTS}/date=").partition("/")[0]
+        if info.key == _key(day):
+            yield day
 
 
-def _rows(ledger: Ledger, span: Span) -> Iterator[dict[str, Any]]:
-    for export in EXPORTS:
-        landed = {item.id: item for item in ledger.items(export.source, span, [State.SETTLED])}
-        objects = list(ledger.items(export.queue, span, _OVER))
-        told = {one.parent for one in objects}
-        for one in objects:
-            parent = landed.get(one.parent or 0)
-            yield (
-                {"feed": export.name, "hour": one.partition} | (_of_landed(parent) if parent else {}) | _of_object(one)
-            )
-        for item in landed.values():
-            if item.id not in told and item.detail["output"] is None:
-                yield {"feed": export.name, "hour": item.partition} | _of_landed(item)
+def read_day(lake: Objects, day: str) -> Iterator[Family]:
+    """What the receipts of a day tell of, in the order in which it came to be: each object with its landed file."""
+    for row in _read(lake, day):
+        yield Family(_landed(row), () if row["name"] is None else (_released(row),))
+
+
+def told_of(lake: Objects, day: str) -> Mapping[str, Told]:
+    """What the receipts of a day tell of objects, by their keys in the lake; nothing if there are none."""
+    found: dict[str, Told] = defaultdict(Told)
+    try:
+        for row in _read(lake, day, ["name", "sha256", "bytes", "released_at", "delivery"]):
+            if row["name"] is not None:
+                told = found[orjson.loads(row["delivery"])["key"]]
+                told.released_at[row["sha256"]], told.sizes[row["sha256"]] = row["released_at"], row["bytes"]
+    except ObjectMissing:
+        pass
+    return found
+
+
+def _key(day: str) -> str:
+    return f"{RECEIPTS}/date={day}/receipts.parquet"
+
+
+def _read(lake: Objects, day: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    file = pq.ParquetFile(pa.BufferReader(lake.get(_key(day))))
+    for batch in file.iter_batches(_ROWS, columns=columns):
+        yield from batch.to_pylist()
+
+
+def _measure(file: IO[bytes]) -> tuple[str, int]:
+    """The sha256 of a file and its size in bytes; then it stands at its beginning again."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    size = file.tell()
+    file.seek(0)
+    return digest.hexdigest(), size
+
+
+def _rows(export: Export, ledger: Ledger, partition: str) -> Iterator[dict[str, Any]]:
+    span = Span(partition, partition)
+    place = {"feed": export.name, "hour": partition}
+    landed = {item.id: item for item in ledger.items(export.source, span, [State.SETTLED])}
+    # Of several versions under one name the last one counts when they are read again.
+    objects = sorted(ledger.items(export.queue, span, _OVER), key=lambda one: one.changed_at)
+    for one in objects:
+        parent = landed.get(one.parent or 0)
+        yield place | (_of_landed(parent) if parent else {}) | _of_object(one)
+    told = {one.parent for one in objects}
+    for item in landed.values():
+        if item.id not in told and item.detail["output"] is None:
+            yield place | _of_landed(item)
 
 
 def _of_landed(item: Item) -> dict[str, Any]:
@@ -98,8 +171,10 @@ def _of_landed(item: Item) -> dict[str, Any]:
         "landed_key": item.name,
         "landed_version": item.version,
         "landed_bytes": item.size,
+        "landed_reason": item.reason,
         "landed_seen_at": item.seen_at,
         "filtered_at": item.settled_at,
+        "filtered_by": item.owner,
         "made_with": item.made_with,
         "facts": orjson.dumps(dict(item.detail)).decode(),
     }
@@ -117,12 +192,13 @@ def _of_object(item: Item) -> dict[str, Any]:
         "attempts": item.attempts,
         "released_at": item.seen_at,
         "settled_at": item.settled_at,
+        "changed_at": item.changed_at,
         "delivery": orjson.dumps(dict(item.detail)).decode(),
         "run": item.owner,
     }
 
 
-def _landed(row: dict[str, Any]) -> NewItem | None:
+def _landed(row: Mapping[str, Any]) -> NewItem | None:
     if row["landed_key"] is None:
         return None
     return NewItem(
@@ -132,14 +208,18 @@ def _landed(row: dict[str, Any]) -> NewItem | None:
         row["hour"],
         row["landed_bytes"],
         state=State.SETTLED,
+        reason=row["landed_reason"],
         made_with=row["made_with"],
         cause="restored",
         detail=orjson.loads(row["facts"]),
         settled_at=row["filtered_at"],
+        seen_at=row["landed_seen_at"],
+        changed_at=row["filtered_at"],
+        owner=row["filtered_by"],
     )
 
 
-def _released(row: dict[str, Any]) -> NewItem:
+def _released(row: Mapping[str, Any]) -> NewItem:
     return NewItem(
         _export(row).queue,
         row["name"],
@@ -153,8 +233,13 @@ def _released(row: dict[str, Any]) -> NewItem:
         detail=orjson.loads(row["delivery"]),
         settled_at=row["settled_at"],
         uncertain=True,
+        seen_at=row["released_at"],
+        changed_at=row["changed_at"],
+        attempts=row["attempts"],
+        status=row["status"],
+        owner=row["run"],
     )
 
 
-def _export(row: dict[str, Any]) -> Export:
+def _export(row: Mapping[str, Any]) -> Export:
     return next(export for export in EXPORTS if export.name == row["feed"])

@@ -1,7 +1,8 @@
 """The accepted versions of the privacy mapping, kept in the lake.
 
-A version is kept under its sha256 for good, so that a file can be built again with the mapping it was made with. The
-current one is named by a small file of its own, written last: until then the version before it is in force.
+A version is kept under its sha256 for good, so that a file can be built again with the mapping it was made with. Each
+time that one is accepted, an earlier one once more included, leaves an object without content. The current one is named
+by a small file of its own, written last: until then the version before it is in force.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from pipelines.domains.mobile.mapping import PrivacyMapping
 
 FOLDER = "mobile/privacy_mapping/versions"
 CURRENT = f"{FOLDER}/current.json"
+_HISTORY = f"{FOLDER}/accepted"
 
 
 def accept(lake: Objects, raw: bytes, mapping: PrivacyMapping) -> None:
     """Put a checked version in force."""
     lake.put(_key(mapping.sha256), raw)
+    times = sum(1 for _ in lake.list(f"{_HISTORY}/"))
+    lake.put(f"{_HISTORY}/{times:08}-{mapping.sha256}", b"")
     lake.put(CURRENT, orjson.dumps({"sha256": mapping.sha256, "version": mapping.version, "rows": mapping.rows}))
 
 
@@ -54,15 +58,16 @@ def version(lake: Objects, sha256: str) -> PrivacyMapping:
     return mapping
 
 
+def kept(lake: Objects) -> list[str]:
+    """The sha256 of every version that was accepted and is not lost; outputs of each may have left."""
+    keys = [info.key for info in lake.list(f"{FOLDER}/") if info.key.endswith(".csv")]
+    return sorted(key.rpartition("/")[-1].removesuffix(".csv") for key in keys)
+
+
 def in_force_at(lake: Objects, moment: datetime) -> str | None:
-    """The sha256 of the version that was in force at a moment, as far as the lake tells: the last one kept before."""
-    versions = sorted(
-        (info.modified, info.key.rpartition("/")[-1].removesuffix(".csv"))
-        for info in lake.list(f"{FOLDER}/")
-        if info.key.endswith(".csv")
-    )
-    before = [sha256 for kept_at, sha256 in versions if kept_at <= moment]
-    return before[-1] if before else None
+    """The sha256 of the version that was in force at a moment, as far as the lake tells: the one accepted before it."""
+    times = sorted((info.modified, info.key) for info in lake.list(f"{_HISTORY}/") if info.modified <= moment)
+    return times[-1][1].rpartition("-")[-1] if times else None
 
 
 def _key(sha256: str) -> str:

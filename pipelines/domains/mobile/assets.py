@@ -1,6 +1,6 @@
 """The assets of the mobile domain: what lands, the mapping that protects it, and what comes out."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -20,10 +20,12 @@ from pipelines.core.work import Item, Outcome, State
 from pipelines.domains.mobile import accepted, files, intake
 from pipelines.domains.mobile.checks import judge_hour
 from pipelines.domains.mobile.landed import Filtering, Recipe, reopen_damaged
-from pipelines.domains.mobile.mapping import DUPLICATE_KEY, MappingError, PrivacyMapping
-from pipelines.domains.mobile.mapping_checks import Finding, check_mapping, diff, parse_population
+from pipelines.domains.mobile.mapping import DUPLICATE_KEY, MappingError, Place, PrivacyMapping
+from pipelines.domains.mobile.mapping_checks import Finding, check_mapping, parse_population
+from pipelines.domains.mobile.mapping_versions import Differences, diff, differences_over_bounds
 from pipelines.domains.mobile.totals import Totals, total
 from pipelines.environment import Environment
+from pipelines.lost import refuse_if_lost
 
 MAPPING_CHECKS = {
     "keys_are_unique": "No district and authority has two answers.",
@@ -31,6 +33,7 @@ MAPPING_CHECKS = {
     "members_are_right": "Each district is a member of the merged district that it is mapped to.",
     "special_values_are_known": "Answers that are no district are among the known ones.",
     "populations_over_bounds": "No cell is smaller than the bound on its population, where populations are given.",
+    "differences_over_bounds": "What can be subtracted between two accepted versions is no smaller than a cell may be.",
 }
 MAPPING = dg.AssetKey(["mobile", "privacy_mapping"])
 
@@ -62,8 +65,11 @@ def privacy_mapping(
         if any(fault.kind == DUPLICATE_KEY for fault in error.faults):
             yield dg.AssetCheckResult(passed=False, check_name="keys_are_unique", asset_key=MAPPING)
         raise dg.Failure(str(error)) from None
-    findings = check_mapping(mapping, parse_population(populations.raw) if populations else None)
-    yield from (_result(name, findings.get(name)) for name in MAPPING_CHECKS)
+    people = parse_population(populations.raw) if populations else None
+    differences = _compare(lake, mapping, people or {})
+    findings = {**check_mapping(mapping, people), differences_over_bounds.__name__: list(differences.findings)}
+    unjudged = {differences_over_bounds.__name__: differences.unjudged}
+    yield from (_result(name, findings.get(name), unjudged.get(name, ())) for name in MAPPING_CHECKS)
     if any(findings.values()):
         raise dg.Failure("this version of the privacy mapping was not accepted; the one before it stays in force")
     before = _last_accepted(lake)
@@ -78,17 +84,45 @@ def privacy_mapping(
     accepted.accept(lake, source.raw, mapping)  # once its table is stored, so that what is in force is also shown
 
 
-def _result(name: str, found: list[Finding] | None) -> dg.AssetCheckResult:
-    """The result of one check of the mapping; one that could not be made says so, and blocks nothing."""
+def _result(name: str, found: list[Finding] | None, unjudged: Sequence[Finding]) -> dg.AssetCheckResult:
+    """The result of one check of the mapping; what of it could not be made it says, and that blocks nothing."""
     if found is None:
         severity, words = dg.AssetCheckSeverity.WARN, "not checked: PIPELINES_POPULATION names no populations"
         return dg.AssetCheckResult(
             passed=False, asset_key=MAPPING, check_name=name, severity=severity, description=words
         )
-    first = [f"{one.detail} {list(one.lines)[:20]}" for one in found[:20]]
+    metadata: dict[str, Any] = {"findings": len(found), "first": _show(found)}
+    if unjudged:
+        metadata |= {"not_judged": len(unjudged), "first_not_judged": _show(unjudged)}
     return dg.AssetCheckResult(
-        passed=not found, asset_key=MAPPING, check_name=name, metadata={"findings": len(found), "first": first}
+        passed=not found and not unjudged,
+        asset_key=MAPPING,
+        check_name=name,
+        severity=dg.AssetCheckSeverity.WARN if unjudged and not found else dg.AssetCheckSeverity.ERROR,
+        description="not judged in full" if unjudged else None,
+        metadata=metadata,
     )
+
+
+def _show(findings: Sequence[Finding]) -> list[str]:
+    """The first findings, with the first of their lines."""
+    return [f"{one.detail} {list(one.lines)[:20]}" for one in findings[:20]]
+
+
+def _compare(lake: Objects, mapping: PrivacyMapping, populations: Mapping[Place, int]) -> Differences:
+    """What a version gives away together with any that was accepted before: outputs of each may have left."""
+    together = Differences()
+    for sha256 in dict.fromkeys([*accepted.kept(lake), accepted.named(lake)]):
+        if sha256 is None or sha256 == mapping.sha256:
+            continue
+        try:
+            earlier = accepted.version(lake, sha256)
+        except (LookupError, ValueError):  # a lost one must not keep the next from being accepted
+            lost = Finding(differences_over_bounds.__name__, "an earlier version is lost: nothing was compared", ())
+            together |= Differences(unjudged=(lost,))
+        else:
+            together |= differences_over_bounds(earlier, mapping, populations)
+    return together
 
 
 def _last_accepted(lake: Objects) -> PrivacyMapping | None:
@@ -139,6 +173,7 @@ def filter_landed(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """One run over landed files: what is due, or all of the hours that were asked for."""
     feed, ledger = filtering.recipe.feed, filtering.ledger
+    refuse_if_lost(ledger, filtering.lake)
     ledger.reopen_outdated(feed.queue, filtering.made_with, utc_now())
 
     def report(partition: str) -> Report:
@@ -191,4 +226,5 @@ def _metadata(totals: Totals) -> dict[str, Any]:
         "mapping_versions": sorted(totals.mappings),
         "reasons": dict(totals.reasons),
         **totals.counts,
+        **totals.least,
     }

@@ -4,17 +4,19 @@ from datetime import timedelta
 from enum import StrEnum
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects
 from pipelines.domains.mobile import accepted, feeds
+from pipelines.domains.mobile.faults import Reason
 from pipelines.domains.mobile.remapping import remap
-from pipelines.domains.mobile.reprocessing import reprocess
-from pipelines.domains.mobile.retention import delete_landed
+from pipelines.domains.mobile.reprocessing import Reprocessed, reprocess
+from pipelines.domains.mobile.retention import Deleted, delete_landed
 from pipelines.environment import Environment
-from pipelines.jobs import Hours, Tried, journaled, pausing_jobs
+from pipelines.jobs import Asked, Hours, Pausing, Tried, journaled, pause, resume
+from pipelines.lost import refuse_if_lost
 
 _FEEDS = {feed.queue.rpartition("/")[-1]: feed for feed in feeds.FEEDS.values()}
 
@@ -31,8 +33,16 @@ class ReprocessConfig(Hours):
 
     feed: Feed = Field(description="The feed.")
     reasons: list[str] = Field(
-        default=[], description="Only records rejected for one of these reasons, as the checks name them; empty is all."
+        default=[],
+        description=f"Only records rejected for one of these reasons; empty is all. Known are: {', '.join(Reason)}.",
     )
+
+    @field_validator("reasons")
+    @classmethod
+    def _are_known(cls, reasons: list[str]) -> list[str]:
+        if not set(reasons) <= set(Reason):
+            raise ValueError(f"an unknown reason; known are: {', '.join(Reason)}")
+        return reasons
 
 
 @dg.op
@@ -40,14 +50,24 @@ def mobile_reprocess(
     context: dg.OpExecutionContext,
     config: ReprocessConfig,
     landing: dg.ResourceParam[Objects],
+    lake: dg.ResourceParam[Objects],
     ledger: dg.ResourceParam[Ledger],
 ) -> None:
     """Move quarantined records into files of their own, which are filtered like any other; each is counted once."""
-    span, feed = config.span, _FEEDS[config.feed.value]
+    refuse_if_lost(ledger, lake)
+    span, feed = config.span, _FEEDS[config.feed]
     scope = {"feed": config.feed.value, "first": span.first, "last": span.last, "reasons": config.reasons}
+    found = Reprocessed()
     with journaled(context, ledger, config, scope) as effect:
-        found = reprocess(feed, landing, ledger, span, config.reasons, utc_now(), dry_run=config.dry_run)
-        effect |= {"files": found.files, "records": dict(found.records), "left in quarantine": dict(found.left)}
+        try:
+            reprocess(feed, landing, ledger, span, config.reasons, utc_now(), found, dry_run=config.dry_run)
+        finally:
+            effect |= {
+                "files": found.files,
+                "records": dict(found.records),
+                "left in quarantine": dict(found.left),
+                "files left as they are": dict(found.skipped),
+            }
 
 
 @dg.job(description="Process quarantined records again, after what rejected them is mended.", tags={"domain": "mobile"})
@@ -62,8 +82,8 @@ class RemapConfig(Hours):
     feed: Feed = Field(description="The feed.")
     consequences_accepted: bool = Field(
         default=False,
-        description="The dry run says what it means that two releases of one record exist under two mappings. Needed "
-        "to do it.",
+        description="Needed to do it. The dry run says what it means that two releases of one record exist under two "
+        "mappings.",
     )
 
 
@@ -76,7 +96,8 @@ def mobile_remap(
     ledger: dg.ResourceParam[Ledger],
 ) -> None:
     """Make files that have left under an earlier mapping once more, under the one in force, and release them."""
-    span, feed = config.span, _FEEDS[config.feed.value]
+    refuse_if_lost(ledger, lake)
+    span, feed = config.span, _FEEDS[config.feed]
     version = accepted.named(lake)
     if version is None:
         raise dg.Failure("no privacy mapping is accepted yet: materialise mobile/privacy_mapping first")
@@ -86,8 +107,9 @@ def mobile_remap(
     with journaled(context, ledger, config, scope) as effect:
         found = remap(feed, landing, ledger, span, version, utc_now(), dry_run=config.dry_run)
         effect |= {
-            "files": found.files,
+            "files": found.files if config.dry_run else found.reopened,
             "records": found.records,
+            "files that may have left": found.delivered,
             "files without landed bytes": found.without_raw,
             "consequences": found.consequences,
         }
@@ -104,7 +126,7 @@ class DeleteConfig(Tried):
 
     feed: Feed = Field(description="The feed.")
     older_than_hours: float = Field(
-        default=0.0, ge=0, description="Settled for so many hours; 0 is the setting PIPELINES_MOBILE_RAW_HOURS."
+        default=0.0, ge=0, description="Settled for so many hours; 0 stands for the setting PIPELINES_MOBILE_RAW_HOURS."
     )
 
 
@@ -118,14 +140,21 @@ def mobile_delete(
     ledger: dg.ResourceParam[Ledger],
 ) -> None:
     """Delete landed files whose output is delivered and intact."""
+    refuse_if_lost(ledger, lake)
     hours = config.older_than_hours or environment.mobile_raw_hours
-    before = utc_now() - timedelta(hours=hours)
+    if not hours:
+        raise dg.Failure(
+            "PIPELINES_MOBILE_RAW_HOURS is 0: landed files are kept for good, unless older_than_hours is set"
+        )
+    feed, before = _FEEDS[config.feed], utc_now() - timedelta(hours=hours)
+    deleted = Deleted()
     with journaled(
         context, ledger, config, {"feed": config.feed.value, "settled_before": before.isoformat()}
     ) as effect:
-        feed = _FEEDS[config.feed.value]
-        deleted = delete_landed(feed, landing, lake, ledger, before, dry_run=config.dry_run)
-        effect |= {"files": deleted.files, "bytes": deleted.bytes, "kept": dict(deleted.kept)}
+        try:
+            delete_landed(feed, landing, lake, ledger, before, deleted, dry_run=config.dry_run)
+        finally:
+            effect |= {"files": deleted.files, "bytes": deleted.bytes, "kept": dict(deleted.kept)}
 
 
 @dg.job(description="Delete landed files that are settled for long enough.", tags={"domain": "mobile"})
@@ -134,9 +163,46 @@ def mobile_delete_landed() -> None:
     mobile_delete()
 
 
+class PauseConfig(Pausing):
+    """Which feed is paused."""
+
+    feed: Feed = Field(description="The feed to pause.")
+
+
+@dg.op
+def mobile_pause(context: dg.OpExecutionContext, config: PauseConfig, ledger: dg.ResourceParam[Ledger]) -> None:
+    """Filter nothing more of a feed; what lands is taken in and kept, and what is in hand is finished."""
+    pause(context, config, ledger, _FEEDS[config.feed].queue)
+
+
+@dg.job(description="Pause a feed without losing anything.", tags={"domain": "mobile"})
+def mobile_pause_feed() -> None:
+    """Pause a feed without losing anything."""
+    mobile_pause()
+
+
+class ResumeConfig(Asked):
+    """Which feed is resumed."""
+
+    feed: Feed = Field(description="The feed to resume.")
+
+
+@dg.op
+def mobile_resume(context: dg.OpExecutionContext, config: ResumeConfig, ledger: dg.ResourceParam[Ledger]) -> None:
+    """Filter a paused feed again; what waits is taken with the next tick."""
+    resume(context, config, ledger, _FEEDS[config.feed].queue)
+
+
+@dg.job(description="Resume a paused feed.", tags={"domain": "mobile"})
+def mobile_resume_feed() -> None:
+    """Resume a paused feed."""
+    mobile_resume()
+
+
 operations = [
     mobile_reprocess_quarantine,
     mobile_remap_hours,
     mobile_delete_landed,
-    *pausing_jobs("mobile", {name: feed.queue for name, feed in _FEEDS.items()}),
+    mobile_pause_feed,
+    mobile_resume_feed,
 ]

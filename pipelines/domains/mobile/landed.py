@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import IO, Any, Protocol
 
 from pipelines.adapters.ledger import Ledger, Span
@@ -30,11 +31,14 @@ _IN_MEMORY = 1 << 20
 REMAP = "remap"
 """The mark, in an item's detail, that it is to be made with the mapping in force although its output has left."""
 
+REMAPPED = "remapped"
+"""In an item's detail: the mapping that it was made with anew although its output had left."""
+
 MOVED = "moved"
 """In an item's detail: the lines whose records are in files of their own now, since they were processed again."""
 
 AGAIN = "again"
-"""In an item's detail: how many files its rejected records were moved to."""
+"""In an item's detail: the keys of the files that its rejected records were moved to."""
 
 
 class VerificationError(Exception):
@@ -103,7 +107,10 @@ class Filtering:
         """Filter one claimed file and say what became of it; only an error of our own raises."""
         outcome = self._outcome(item, still_held)
         if outcome.state in (State.SETTLED, State.DEAD):
-            return replace(outcome, releases=outcome.releases + feeds.table_request(item))
+            outcome = replace(outcome, releases=outcome.releases + feeds.table_request(item))
+        # Nothing is delivered anew of a file without an output, or of one made again: else the delivery asks for it.
+        if outcome.detail is not None and ("output" in item.detail or outcome.detail["output"] is None):
+            outcome = replace(outcome, releases=(*outcome.releases, feeds.receipts_request(item)))
         return outcome
 
     def _outcome(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
@@ -127,11 +134,12 @@ class Filtering:
         if self.landing.head(item.name).etag != item.detail["etag"]:
             raise ObjectChanged(item.name)
         exports = self.ledger.withhold(self.recipe.feed.exports, item.partition, feeds.export_name(item), self.now())
-        sent = [one for one in exports if one.uncertain or one.attempts or one.status or one.state in _LEFT]
+        sent = [one for one in exports if may_have_left(one)]
         remapped = bool(item.detail.get(REMAP))
         # What may have left keeps the mapping that it left with, rewritten or not: two releases of one record under
-        # two mappings can be intersected.
-        mapping = accepted.version(self.lake, sent[-1].detail["mapping"]) if sent and not remapped else self.mapping
+        # two mappings can be intersected. One that a person chose anew is kept even before that leaves.
+        left_with = item.detail.get(REMAPPED) or (sent[-1].detail["mapping"] if sent else "")
+        mapping = accepted.version(self.lake, left_with) if left_with and not remapped else self.mapping
         with _scratch() as output, _scratch() as rejected:
             chunks = self.landing.stream(item.name, etag=item.detail["etag"])
             content = self.recipe.make(item, mapping, chunks, output, rejected)
@@ -145,7 +153,8 @@ class Filtering:
             self._publish(self.landing, feeds.quarantine_key(item), rejected, sum(content.rejected.values()))
             self._publish(self.lake, feeds.output_key(item), output, content.written)
         facts = {
-            **{name: item.detail[name] for name in (MOVED, AGAIN) if name in item.detail},
+            **{name: item.detail[name] for name in (MOVED, AGAIN, REMAPPED) if name in item.detail},
+            **({REMAPPED: mapping.sha256} if remapped else {}),
             "etag": item.detail["etag"],
             "mapping": mapping.sha256,
             "code_version": self.recipe.feed.code_version,
@@ -159,7 +168,14 @@ class Filtering:
             **content.counts,
         }
         here = [one for one in sent if one.parent == item.id and one.destination == self.destination]
+        if REMAPPED in item.detail:  # what left under another mapping differs since a person wanted it so
+            here = [one for one in here if one.detail["mapping"] == mapping.sha256]
         other = not remapped and any(one.state in _LEFT and one.version != sha256 for one in here)
+        releases = () if other else feeds.release(item, facts, self.destination, self.cause)
+        if not remapped and any(one.state is State.DEAD and one.reason == Reason.MAY_HAVE_LEFT for one in sent):
+            # What lay under this name may have left: it stays for a person to judge, whatever its bytes are now.
+            doubtful = partial(replace, state=State.DEAD, reason=Reason.MAY_HAVE_LEFT, uncertain=True)
+            releases = tuple(map(doubtful, releases))
         return Outcome(
             item.id,
             item.fence,
@@ -167,7 +183,7 @@ class Filtering:
             reason=Reason.REBUILT_DIFFERENTLY if other else None,
             made_with=self.made_with,
             detail=facts,
-            releases=() if other else feeds.release(item, facts, self.destination, self.cause),
+            releases=releases,
         )
 
     @staticmethod
@@ -201,6 +217,11 @@ class Filtering:
 
 
 _LEFT = frozenset({State.SETTLED, State.CLAIMED})
+
+
+def may_have_left(release: Item) -> bool:
+    """Whether what was released may be at its destination, or was there once."""
+    return release.state in _LEFT or release.uncertain or release.attempts > 0 or release.status is not None
 
 
 def intact(lake: Objects, item: Item) -> bool:

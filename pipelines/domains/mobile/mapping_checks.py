@@ -1,17 +1,22 @@
-"""What must hold before a version of the privacy mapping may be used, and what differs between two versions.
+"""What must hold before a version of the privacy mapping may be used.
 
 Each check is a sentence that is true when it passes, and gives a finding for each breach. Findings name lines and
-kinds of breach, never the values. What follows from a finding, or from a difference, is the caller's business.
+kinds of breach, never the values. Here: what a version says by itself. Not here: what it gives away together with an
+earlier one, which `mapping_versions` judges; what follows from a finding, which is the caller's business.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pipelines.domains.mobile.mapping import UNKNOWN, Entry, Fault, MappingError, Place, PrivacyMapping, read_records
 
 SPECIAL_VALUES = frozenset({"TERMINATED", "NON-GEOGRAPHIC", "DOES NOT EXIST", "NOT SET", UNKNOWN})
 POPULATION_COLUMNS = ("postcode", "lad20cd", "merged_postcode_district_population")
+WITH_AUTHORITY = 1_000
+"""The least people of a cell within one authority."""
+DISTRICT_ALONE = 5_000
+"""The least people of a cell that has no authority."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,8 @@ def populations_over_bounds(
     mapping: PrivacyMapping,
     populations: Mapping[Place, int],
     *,
-    with_authority: int = 1_000,
-    district_alone: int = 5_000,
+    with_authority: int = WITH_AUTHORITY,
+    district_alone: int = DISTRICT_ALONE,
 ) -> list[Finding]:
     """Every cell holds at least as many people as its bound.
 
@@ -143,64 +148,6 @@ def parse_population(raw: bytes) -> dict[Place, int]:
     return populations
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Keys that left one cell for another; before is None for new keys, after for those that are gone."""
-
-    before: Place | None
-    after: Place | None
-    keys: int
-
-
-@dataclass(frozen=True, slots=True)
-class MappingDiff:
-    """What a change of versions does: two releases of one record, each under its version, can be intersected.
-
-    Attributes:
-        moves: what left where, the largest first.
-        changed_groups: cells whose districts differ, those that only one version has included.
-    """
-
-    moves: tuple[Move, ...] = field(repr=False)
-    changed_groups: int
-
-    @property
-    def added(self) -> int:
-        """Keys that only the new version has."""
-        return sum(move.keys for move in self.moves if move.before is None)
-
-    @property
-    def removed(self) -> int:
-        """Keys that only the old version has."""
-        return sum(move.keys for move in self.moves if move.after is None)
-
-    @property
-    def changed(self) -> int:
-        """Keys that both have, with different answers."""
-        return sum(move.keys for move in self.moves if move.before and move.after)
-
-    def to_markdown(self, limit: int = 50) -> str:
-        """Show the moves as a table of at most `limit` rows, which says how many there are."""
-        rows = [f"| {_show(move.before)} | {_show(move.after)} | {move.keys} |" for move in self.moves[:limit]]
-        total = f"{len(rows)} of {len(self.moves)} moves"
-        return "\n".join(["| before | after | keys |", "|---|---|---|", *rows, "", total])
-
-
-def diff(old: PrivacyMapping, new: PrivacyMapping) -> MappingDiff:
-    """Compare two versions of the mapping, key by key and cell by cell."""
-    before = {entry.key: entry.answer for entry in old.entries}
-    after = {entry.key: entry.answer for entry in new.entries}
-    moves = Counter((before.get(key), after.get(key)) for key in before.keys() | after.keys())
-    moved = (Move(*cells, keys) for cells, keys in moves.items() if cells[0] != cells[1])
-    old_groups, new_groups = _list_members(old), _list_members(new)
-    return MappingDiff(
-        moves=tuple(sorted(moved, key=lambda move: (-move.keys, _show(move.before), _show(move.after)))),
-        changed_groups=sum(
-            old_groups.get(cell) != new_groups.get(cell) for cell in old_groups.keys() | new_groups.keys()
-        ),
-    )
-
-
 def _group_by_cell(mapping: PrivacyMapping) -> dict[Place, list[Entry]]:
     cells = defaultdict[Place, list[Entry]](list)
     for entry in mapping.entries:
@@ -208,16 +155,5 @@ def _group_by_cell(mapping: PrivacyMapping) -> dict[Place, list[Entry]]:
     return cells
 
 
-def _list_members(mapping: PrivacyMapping) -> dict[Place, set[str]]:
-    return {cell: {entry.district for entry in entries} for cell, entries in _group_by_cell(mapping).items()}
-
-
 def _lines(entries: Iterable[Entry]) -> tuple[int, ...]:
     return tuple(entry.line for entry in entries)
-
-
-def _show(cell: Place | None) -> str:
-    if cell is None:
-        return ""
-    merged, authority = cell
-    return f"{merged} in {authority}" if authority else merged

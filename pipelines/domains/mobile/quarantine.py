@@ -9,6 +9,15 @@ from typing import Any
 
 import orjson
 
+from pipelines.core.lines import LongLine, split_lines
+
+LONGEST_LINE = 64 << 20
+"""In bytes: what a rejected record's line may grow to, escaped as it stands there."""
+
+
+class DamagedQuarantine(ValueError):  # noqa: N818 (it says what is the case)
+    """A line is not what was written. Nothing of what it holds is repeated."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reject:
@@ -41,10 +50,24 @@ def write_reject(reject: Reject) -> bytes:
     return orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def read_rejects(lines: Iterable[bytes]) -> Iterator[Reject]:
-    """The rejected records of a quarantined file's lines."""
-    for line in lines:
+def read_rejects(chunks: Iterable[bytes]) -> Iterator[Reject]:
+    """The rejected records of a quarantined file, lazily, in the order in which they stood.
+
+    Raises:
+        DamagedQuarantine: at the first line that is not what was written.
+    """
+    for line in split_lines(chunks, LONGEST_LINE):
+        reject = None if isinstance(line, LongLine) else _read(line.data)
+        if reject is None:
+            raise DamagedQuarantine(f"line {line.number} of a quarantined file is not what was written")
+        yield reject
+
+
+def _read(line: bytes) -> Reject | None:
+    try:
         entry = orjson.loads(line)
         text = entry.get("record")
-        raw = base64.b64decode(entry["record_base64"]) if text is None else text.encode()
-        yield Reject(entry["line"], entry["field"] or "", entry["reason"], raw, entry["length"])
+        raw = base64.b64decode(entry["record_base64"], validate=True) if text is None else text.encode()
+        return Reject(int(entry["line"]), entry["field"] or "", str(entry["reason"]), raw, int(entry["length"]))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None

@@ -11,27 +11,37 @@ from datetime import datetime
 
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectMissing, Objects
-from pipelines.core.work import OPEN, Reason, State
+from pipelines.core.work import Reason, State
 from pipelines.domains.mobile.feeds import Feed
-from pipelines.domains.mobile.landed import REMAP
+from pipelines.domains.mobile.landed import REMAP, may_have_left
 
 
 @dataclass(slots=True)
 class Remapped:
-    """What would, or will, be mapped anew: files and their records, and files whose landed bytes are gone."""
+    """What would, or will, be mapped anew.
+
+    Attributes:
+        files: made with another mapping, and their landed bytes are there.
+        records: in those files.
+        delivered: of those files, have left or may have.
+        without_raw: files made with another mapping whose landed bytes are gone.
+        reopened: files that are due again; fewer than ``files`` if others worked on some meanwhile.
+    """
 
     files: int = 0
     records: int = 0
     delivered: int = 0
     without_raw: int = 0
+    reopened: int = 0
 
     @property
     def consequences(self) -> str:
         """What it means, in words."""
         return (
-            f"{self.delivered} objects have left, or may have, under an earlier mapping. They are sent again under the "
-            "same names with other bytes: whoever keeps both can intersect them, record by record. "
-            f"{self.without_raw} files can't be mapped anew, since their landed bytes are deleted."
+            f"{self.delivered} of {self.files} objects have left, or may have, under an earlier mapping. They are sent "
+            "again under the same names, their bytes being others: whoever keeps both can intersect them, record by "
+            "record, and may find groups of people smaller than any that one mapping allows. "
+            f"{self.without_raw} files can't be mapped anew, since their landed bytes are gone or were rewritten."
         )
 
 
@@ -40,11 +50,7 @@ def remap(
 ) -> Remapped:
     """Reopen the files of these hours that were made with another mapping than the one of this sha256."""
     found, ids = Remapped(), list[int]()
-    left = {
-        one.parent
-        for one in ledger.items(feed.exports, span)
-        if one.uncertain or one.attempts or one.state in (State.SETTLED, *OPEN - {State.PENDING})
-    }
+    left = {one.parent for one in ledger.items(feed.exports, span) if may_have_left(one)}
     for item in ledger.items(feed.queue, span, [State.SETTLED]):
         if item.detail["mapping"] == mapping or not item.detail["written"]:
             continue
@@ -56,7 +62,7 @@ def remap(
         found.delivered += item.id in left
         ids.append(item.id)
     if ids and not dry_run:
-        ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: True})
+        found.reopened = ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: True})
     return found
 
 

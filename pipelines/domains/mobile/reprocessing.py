@@ -1,39 +1,73 @@
 """Quarantined records processed again, once what rejected them is mended.
 
-Records leave the quarantine by reason: all of a file's with that reason go into a file of their own, which is filtered,
-exported and counted like any other, and no longer count as rejected where they came from. That file stands outside
-the folders that are listed, and the ledger learns of it in the transaction that takes the records from their old file:
-a crash in between moves nothing.
+All of a file's records with a reason go into a file of their own, which is filtered, exported and counted like any
+other, and no longer count as rejected where they came from. That file stands outside the folders that are listed, under
+a name that no other run gives, and the ledger learns of it in the transaction that takes the records from their old
+file. A crash before that moves nothing and leaves a file that nobody knows; retention deletes it. A crash after that
+leaves the records in the quarantine too, where they are passed over.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import IO, Any
+from uuid import uuid4
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectMissing, Objects
+from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
 from pipelines.core.periods import hour_start
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.mobile import feeds
 from pipelines.domains.mobile.feeds import EVENTS, Feed
+from pipelines.domains.mobile.intake import LONGEST_NAME
 from pipelines.domains.mobile.landed import AGAIN, MOVED
-from pipelines.domains.mobile.quarantine import Reject, read_rejects, write_reject
+from pipelines.domains.mobile.line_numbers import Collected, LineNumbers
+from pipelines.domains.mobile.quarantine import DamagedQuarantine, Reject, read_rejects, write_reject
 
 FOLDER = "reprocessed"
 """Under the landing URL, beside the feeds' folders."""
 
+DAMAGED = "quarantine missing or damaged"
+CHANGED = "changed meanwhile"
+
+_IN_MEMORY = 1 << 20
+"""Records up to this size, in bytes, are not written to a scratch file."""
+
 
 @dataclass(slots=True)
 class Reprocessed:
-    """Files looked at, and the records that are processed again, and those that can't be, by reason."""
+    """Files looked at; records that are processed again, and that stay, by reason; files left as they are, by why."""
 
     files: int = 0
     records: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parted:
+    """A file's rejected records in two: the chosen ones as they landed, the rest as lines of the quarantine."""
+
+    chosen: IO[bytes]
+    rest: IO[bytes]
+    lines: Collected = field(default_factory=Collected)
+    moved: Counter[str] = field(default_factory=Counter)
+    left: Counter[str] = field(default_factory=Counter)
+
+    def choose(self, reject: Reject, ending: bytes) -> None:
+        self.chosen.write(reject.raw + ending)
+        self.lines.add(reject.line)
+        self.moved[reject.reason] += 1
+
+    def leave(self, reject: Reject) -> None:
+        self.rest.write(write_reject(reject))
+        self.left[reject.reason] += 1
 
 
 def reprocess(
@@ -43,47 +77,82 @@ def reprocess(
     span: Span,
     reasons: Collection[str],
     now: datetime,
+    found: Reprocessed,
     *,
     dry_run: bool,
-) -> Reprocessed:
+) -> None:
     """Move the records that were rejected for these reasons (none named: for any) into files of their own.
 
-    A record of which only the head was kept stays where it is.
+    A record of which only the head was kept stays where it is. Files that came in after ``now`` are not looked at:
+    those that are made here may be rejected again at once.
+
+    Args:
+        feed: the feed.
+        landing: the store of landed files and of the quarantine.
+        ledger: the ledger.
+        span: the hours of arrival.
+        reasons: why the records were rejected.
+        now: when it began.
+        found: counts what is done, as it is done.
+        dry_run: only count.
     """
-    found = Reprocessed()
     for item in ledger.items(feed.queue, span, [State.SETTLED]):
-        counted: dict[str, int] = item.detail["rejected"]
-        wanted = {reason for reason in counted if not reasons or reason in reasons}
-        if not wanted:
+        if item.seen_at >= now or not any(_is_wanted(reason, reasons) for reason in item.detail["rejected"]):
             continue
-        rejects = _read(landing, item)
-        cut = {reject.reason for reject in rejects if not reject.is_whole}
-        wanted -= cut
         found.files += 1
-        found.left.update({reason: count for reason, count in counted.items() if reason not in wanted})
-        chosen = [reject for reject in rejects if reject.reason in wanted]
-        found.records.update(reject.reason for reject in chosen)
-        if chosen and not dry_run:
-            _move(feed, landing, ledger, item, rejects, wanted, now)
-    return found
+        with _part(feed, landing, item, reasons) as parted:
+            if isinstance(parted, str):
+                found.skipped[parted] += 1
+                continue
+            moves = not dry_run and bool(parted.moved)
+            if moves and not _move(feed, landing, ledger, item, parted, now):
+                found.skipped[CHANGED] += 1
+                continue
+            found.records.update(parted.moved)
+            found.left.update(parted.left)
+            if moves:
+                _clean(landing, item, parted)
 
 
-def _read(landing: Objects, item: Item) -> list[Reject]:
-    try:
-        lines = landing.get(feeds.quarantine_key(item)).splitlines()
-    except ObjectMissing:
-        return []
-    # What an interrupted move left behind is in its new file already, and no longer counted here.
-    return [reject for reject in read_rejects(lines) if reject.reason in item.detail["rejected"]]
+def _is_wanted(reason: str, reasons: Collection[str]) -> bool:
+    return not reasons or reason in reasons
 
 
-def _move(
-    feed: Feed, landing: Objects, ledger: Ledger, item: Item, rejects: list[Reject], wanted: set[str], now: datetime
-) -> None:
-    chosen = [reject for reject in rejects if reject.reason in wanted]
-    number = int(item.detail.get(AGAIN, 0)) + 1
-    key = _key(feed, item, number)
-    info = landing.put(key, b"".join(reject.raw + (b"" if feed is EVENTS else b"\n") for reject in chosen))
+@contextmanager
+def _part(feed: Feed, landing: Objects, item: Item, reasons: Collection[str]) -> Iterator[_Parted | str]:
+    """Read the quarantine of a file, with flat memory; or why that can't be trusted.
+
+    It is rewritten after the ledger, and by whoever filters the file anew: only what agrees with the ledger is moved.
+    """
+    ending = b"" if feed is EVENTS else b"\n"
+    with _scratch() as chosen, _scratch() as rest:
+        parted = _Parted(chosen, rest)
+        try:
+            for reject in _not_moved(landing, item):
+                if reject.is_whole and _is_wanted(reject.reason, reasons):
+                    parted.choose(reject, ending)
+                else:
+                    parted.leave(reject)
+        except (ObjectMissing, DamagedQuarantine):
+            yield DAMAGED
+        except ObjectChanged:
+            yield CHANGED
+        else:
+            yield parted if parted.moved + parted.left == Counter(item.detail["rejected"]) else DAMAGED
+
+
+def _not_moved(landing: Objects, item: Item) -> Iterator[Reject]:
+    moved = LineNumbers.read(item.detail.get(MOVED, ()))
+    for reject in read_rejects(landing.stream(feeds.quarantine_key(item))):
+        if reject.line not in moved:
+            yield reject
+
+
+def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Parted, now: datetime) -> bool:
+    """Whether the records were moved; not if another run, or a newer version of the file, came first."""
+    key = _key(feed, item)
+    parted.chosen.seek(0)
+    info = landing.put_file(key, parted.chosen)
     again = NewItem(
         feed.queue,
         key,
@@ -91,26 +160,42 @@ def _move(
         item.partition,
         info.size,
         cause=f"processed again from {item.id}",
-        detail={"etag": info.etag, "landed_at": item.detail.get("landed_at", item.seen_at.isoformat())},
+        detail={"etag": info.etag, "landed_at": info.modified.isoformat()},
     )
-    rejected = {reason: count for reason, count in item.detail["rejected"].items() if reason not in wanted}
-    changes = {
-        "rejected": rejected,
-        "read": item.detail["read"] - len(chosen),
-        AGAIN: number,
-        MOVED: sorted({*item.detail.get(MOVED, ()), *(reject.line for reject in chosen)}),
+    if not ledger.amend(item, _changes(item.detail, parted, key), [again, feeds.receipts_request(item)], now):
+        landing.delete(key)
+        return False
+    return True
+
+
+def _clean(landing: Objects, item: Item, parted: _Parted) -> None:
+    """Take the records out of the quarantine; until then they are passed over there."""
+    if parted.left:
+        parted.rest.seek(0)
+        landing.put_file(feeds.quarantine_key(item), parted.rest)
+    else:
+        landing.delete(feeds.quarantine_key(item))
+
+
+def _changes(detail: Mapping[str, Any], parted: _Parted, key: str) -> dict[str, Any]:
+    """What changes in a file's facts: its records are read, and rejected, elsewhere."""
+    moved = LineNumbers.read(detail.get(MOVED, ())) | parted.lines.numbers
+    return {
+        "rejected": dict(sorted(parted.left.items())),
+        "read": detail["read"] - parted.moved.total(),
+        AGAIN: [*detail.get(AGAIN, ()), key],
+        MOVED: moved.stored,
     }
-    if ledger.amend(item, changes, [again], now):
-        rest = [reject for reject in rejects if reject.reason not in wanted]
-        if rest:
-            landing.put(feeds.quarantine_key(item), b"".join(map(write_reject, rest)))
-        else:
-            landing.delete(feeds.quarantine_key(item))
 
 
-def _key(feed: Feed, item: Item, number: int) -> str:
+def _key(feed: Feed, item: Item) -> str:
     """Where the records go: named like their first file, with a mark that no landed file may carry."""
-    source = feeds.source_name(item.name)
-    ending = feed.endings[0] if feed is EVENTS else ".jsonl"
-    stem = PurePosixPath(source).stem if feed is EVENTS else source
-    return f"{FOLDER}/{feed.queue}/{hour_start(item.partition):%Y/%m/%d/%H}/{stem}{feeds.AGAIN_MARK}{number}{ending}"
+    stem = feeds.source_name(item.name).partition(feeds.AGAIN_MARK)[0]
+    stem = PurePosixPath(stem).stem if stem.endswith(".json") and feed is EVENTS else stem
+    ending = f"{feeds.AGAIN_MARK}{uuid4().hex[:12]}{'.json' if feed is EVENTS else '.jsonl'}"
+    stem = stem.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore")
+    return f"{FOLDER}/{feed.queue}/{hour_start(item.partition):%Y/%m/%d/%H}/{stem}{ending}"
+
+
+def _scratch() -> IO[bytes]:
+    return tempfile.SpooledTemporaryFile(_IN_MEMORY)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, groupby
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectInfo, Objects
+from pipelines.adapters.objects import ObjectInfo, ObjectMissing, Objects
 from pipelines.core.periods import hour_of_path
 from pipelines.core.work import Item, State
-from pipelines.domains.mobile import reprocessing
+from pipelines.domains.mobile import feeds, reprocessing
 from pipelines.domains.mobile.feeds import Feed
-from pipelines.domains.mobile.landed import intact
+from pipelines.domains.mobile.landed import AGAIN, intact
+
+ABANDONED = timedelta(days=1)
+"""A file that was to be processed again, and that the ledger did not come to know in so long a time, never will be."""
 
 _OVER = frozenset({State.SETTLED, State.SUPERSEDED})
 
@@ -29,40 +32,90 @@ class Deleted:
 
 
 def delete_landed(
-    feed: Feed, landing: Objects, lake: Objects, ledger: Ledger, settled_before: datetime, *, dry_run: bool
-) -> Deleted:
-    """Delete the landed files that were settled before a moment, as long as nothing may need them any more."""
-    deleted = Deleted()
+    feed: Feed,
+    landing: Objects,
+    lake: Objects,
+    ledger: Ledger,
+    settled_before: datetime,
+    deleted: Deleted,
+    *,
+    dry_run: bool,
+) -> None:
+    """Delete the landed files that were settled before a moment, as long as nothing may need them any more.
+
+    What is done is counted in ``deleted`` as it is done. Of a record that was too long only the head remains then.
+    """
     for partition, files in _by_hour(feed, landing):
-        span = Span(partition, partition)
-        known = {(item.name, item.detail.get("etag")): item for item in ledger.items(feed.queue, span)}
-        undelivered = {one.parent for one in ledger.items(feed.exports, span) if one.state not in _OVER}
+        hour = _Hour.read(feed, ledger, partition)
         for info in files:
-            why = _why_kept(known.get((info.key, info.etag)), lake, undelivered, settled_before)
+            why = hour.why_kept(info, landing, lake, settled_before)
+            if why is None and not dry_run and not _delete(landing, info):
+                why = "changed meanwhile"
             if why is not None:
                 deleted.kept[why] += 1
                 continue
             deleted.files += 1
             deleted.bytes += info.size
-            if not dry_run:
-                landing.delete(info.key)
-    return deleted
 
 
 def _by_hour(feed: Feed, landing: Objects) -> Iterator[tuple[str, list[ObjectInfo]]]:
     """What is still there, hour by hour: the cost does not grow with what was deleted before."""
     folders = (f"{feed.queue}/", f"{reprocessing.FOLDER}/{feed.queue}/")
     found = chain.from_iterable(landing.list(folder) for folder in folders)
-    for partition, files in groupby(found, lambda info: hour_of_path(info.key)):
-        if partition is not None:
-            yield partition, list(files)
+    for partition, files in groupby(found, lambda info: hour_of_path(info.key) or ""):
+        yield partition, list(files)
 
 
-def _why_kept(item: Item | None, lake: Objects, undelivered: set[int | None], settled_before: datetime) -> str | None:
-    if item is None or item.state is not State.SETTLED or item.settled_at is None:
-        return "not settled"
-    if item.settled_at >= settled_before:
-        return "settled too short a time ago"
-    if item.id in undelivered:
-        return "not delivered"
-    return None if intact(lake, item) else "output not intact"
+@dataclass(frozen=True, slots=True)
+class _Hour:
+    """What the ledger knows of an hour's landed files, once these were listed."""
+
+    known: dict[tuple[str, str | None], Item]
+    undelivered: Collection[int | None]
+    named: Collection[str]
+
+    @classmethod
+    def read(cls, feed: Feed, ledger: Ledger, partition: str) -> _Hour:
+        span = Span(partition, partition)
+        known = {(item.name, item.detail.get("etag")): item for item in ledger.items(feed.queue, span)}
+        undelivered = {one.parent for one in ledger.items(feed.exports, span) if one.state not in _OVER}
+        named = {key for item in known.values() for key in item.detail.get(AGAIN, ())}
+        return cls(known, undelivered, named)
+
+    def why_kept(self, info: ObjectInfo, landing: Objects, lake: Objects, settled_before: datetime) -> str | None:
+        item = self.known.get((info.key, info.etag))
+        if item is None and self._is_abandoned(info, settled_before):
+            return None
+        if item is None or item.state is not State.SETTLED or item.settled_at is None:
+            return "not settled"
+        if item.settled_at >= settled_before:
+            return "settled too short a time ago"
+        if item.id in self.undelivered:
+            return "not delivered"
+        if item.detail["rejected"] and not _is_there(landing, feeds.quarantine_key(item)):
+            return "quarantine missing"
+        return None if intact(lake, item) else "output not intact"
+
+    def _is_abandoned(self, info: ObjectInfo, settled_before: datetime) -> bool:
+        """Whether a crash left it behind: its records are still in the quarantine that they were to leave."""
+        is_copy = info.key.startswith(f"{reprocessing.FOLDER}/")
+        return is_copy and info.key not in self.named and info.modified < settled_before - ABANDONED
+
+
+def _delete(landing: Objects, info: ObjectInfo) -> bool:
+    """Whether it was deleted; what was rewritten since it was listed is another file, and not read yet."""
+    try:
+        if landing.head(info.key).etag != info.etag:
+            return False
+    except ObjectMissing:
+        return False
+    landing.delete(info.key)
+    return True
+
+
+def _is_there(landing: Objects, key: str) -> bool:
+    try:
+        landing.head(key)
+    except ObjectMissing:
+        return False
+    return True

@@ -9,8 +9,17 @@ from dataclasses import dataclass, field
 
 from pipelines.core.work import OPEN, Item, State
 
-COUNTS = {"zero_filled": "numbers_filled_with_zero", "events": "events", "dropped": "unknown_keys_dropped"}
+COUNTS = {
+    "zero_filled": "numbers_filled_with_zero",
+    "events": "events",
+    "dropped": "unknown_keys_dropped",
+    "groups": "groups_in_files",
+    "small_groups": "small_groups_in_files",
+}
 """What only some feeds count, by its name in a file's facts, and what it is called in metadata."""
+
+LEAST = {"smallest_group": "smallest_group_of_a_file"}
+"""The same for what is not added up: an hour has the least that any of its files has."""
 
 
 @dataclass(slots=True)
@@ -24,6 +33,7 @@ class Totals:
     read: int = 0
     written: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    least: dict[str, int] = field(default_factory=dict)
     unknown: int = 0
     broken: int = 0
     bytes: int = 0
@@ -61,6 +71,9 @@ def total(items: Iterable[Item]) -> Totals:
         totals.rejected.update(facts["rejected"])
         totals.mappings.add(facts["mapping"][:12])
         totals.counts.update({name: facts[fact] for fact, name in COUNTS.items() if fact in facts})
+        for fact, name in LEAST.items():
+            if facts.get(fact) is not None:
+                totals.least[name] = min(facts[fact], totals.least.get(name, facts[fact]))
         totals.unknown += facts["unknown"]
         totals.broken += facts["broken"]
         totals.bytes += facts["bytes"] if facts["output"] else 0

@@ -20,13 +20,13 @@ from pipelines.adapters.objects import open_objects
 from pipelines.core.circuit import Circuit
 from pipelines.core.work import NewItem, Outcome, Reason, State
 from pipelines.definitions import build
-from pipelines.domains.aae.checks import PACKAGES
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
 from pipelines.sandbox.addresses import sandbox_running
 from pipelines.sensors import Feed, due_run, pause_after_failures
 
 QUEUE = "aae/packages"
+PACKAGES = dg.AssetKey(["aae", "packages"])
 JOB = "aae_deliver_packages"
 NINE, TEN, ELEVEN = (f"2026-03-01-{hour}:00" for hour in ("09", "10", "11"))
 DISTRICT = "ZZ9Q"
@@ -163,13 +163,27 @@ def test_metadata_has_counts_and_reasons_and_nothing_else(house: House) -> None:
 
 
 def test_the_endpoint_is_observed(house: House) -> None:
-    house.release("a.parquet")
+    house.aae.behave(Behaviour(status=503, names="late*"))
+    house.release("a.parquet", "late.parquet")
+    house.release("b.parquet", "c.parquet", destination="https://aae.example/c19appdata")
     result = house.run(TEN)
     (event,) = house.kept(result, dg.DagsterEventType.ASSET_OBSERVATION)
     observed = event.asset_observation_data.asset_observation
     assert observed.asset_key == dg.AssetKey(["aae", "endpoint"])
-    assert observed.metadata["delivered"].value == 1
-    assert observed.metadata["in_order"].value is True
+    facts = {name: value.value for name, value in observed.metadata.items()}
+    age = facts.pop("oldest_age_seconds")
+    assert isinstance(age, float)
+    assert age > 0
+    assert facts == {
+        "feed": "packages",
+        "destination": "sandbox://aae",
+        "waiting": 1,
+        "waiting_for_other_destinations": 2,
+        "dead": 0,
+        "reasons": {"server error": 1},
+        "in_order": True,
+        "failures_in_a_row": 1,
+    }
 
 
 # What does not leave

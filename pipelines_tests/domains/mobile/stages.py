@@ -63,7 +63,7 @@ def packed(records: list[bytes]) -> bytes:
 
 @dataclass
 class Stage:
-    """One deployment's data below one folder; anything of it may be replaced. The recipe decides which feed it is of."""
+    """One deployment's data below one folder, of one feed, as the recipe has it; anything of it may be replaced."""
 
     root: Path
     landing: Objects

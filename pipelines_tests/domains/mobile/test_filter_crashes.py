@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from pipelines.domains.mobile.working import work_through
 
 from pipelines.adapters.ledger.sql import SqlLedger
+from pipelines.adapters.ledger.working import Shift
 from pipelines.adapters.objects import ObjectInfo
 from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, State
-from pipelines_tests.domains.mobile.stages import EVERYTHING, LATER, LEASE, NOW, Stage, lines, text
+from pipelines_tests.domains.mobile.stages import LATER, LEASE, NOW, Stage, lines, text
 
 # Spawned processes share nothing with this one, as the runs of different machines do not.
 processes = multiprocessing.get_context("spawn")
@@ -155,7 +155,7 @@ def test_a_run_killed_at_any_step_leaves_nothing_half_and_the_next_one_ends_as_i
 
 def work_until_killed(root: Path, now: datetime, started: Event) -> None:
     stage = replace(Stage.open(root), policy=RetryPolicy(attempts=100))
-    for _ in work_through(stage.filtering(now), owner="run", lease=LEASE, seconds=60, span=EVERYTHING):
+    for _ in stage.work_through(stage.filtering(now), Shift("run", LEASE, seconds=60, now=lambda: now)):
         started.set()
 
 

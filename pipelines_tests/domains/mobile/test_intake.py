@@ -11,7 +11,8 @@ import pytest
 from pipelines.adapters.uploads import Upload
 from pipelines.core.periods import hour_key
 from pipelines.core.work import Reason, State
-from pipelines.domains.mobile.intake import new_item
+from pipelines.domains.mobile.feeds import EVENTS, PACKAGES, Feed
+from pipelines.domains.mobile.intake import LONGEST_NAME, new_item
 from pipelines_tests.domains.mobile.stages import HOUR, LATER, NOW, START, Stage, lines, text
 
 CONTENT = text(lines(3))
@@ -21,25 +22,54 @@ def upload(key: str) -> Upload:
     return Upload(key, "etag", 10, NOW)
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.json.gz", "a.jsonl.gz"])
-def test_each_known_ending_is_work_for_the_hour_of_its_folder(name: str) -> None:
-    item = new_item(upload(f"mobile/packages/2026/03/01/12/{name}"), START, NOW)
-    assert (item.state, item.partition, item.reason) == (State.PENDING, "2026-03-01-12:00", None)
+KNOWN = [(PACKAGES, name) for name in ("a.json", "a.jsonl", "a.json.gz", "a.jsonl.gz")] + [(EVENTS, "a.json")]
+OTHERS = [(feed, name) for feed in (PACKAGES, EVENTS) for name in ("a.csv", "a.gz", "a.json.zip", "a", "json")]
+OTHERS += [(EVENTS, name) for name in ("a.jsonl", "a.json.gz", "a.jsonl.gz")]
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.gz", "a.json.zip", "a", "json"])
-def test_other_endings_are_set_aside(name: str) -> None:
-    item = new_item(upload(f"mobile/packages/2026/03/01/12/{name}"), START, NOW)
+@pytest.mark.parametrize(("feed", "name"), KNOWN)
+def test_each_known_ending_is_work_for_the_hour_of_its_folder(feed: Feed, name: str) -> None:
+    item = new_item(feed, upload(f"{feed.queue}/2026/03/01/12/{name}"), START, NOW)
+    assert (item.queue, item.state, item.partition, item.reason) == (
+        feed.queue,
+        State.PENDING,
+        "2026-03-01-12:00",
+        None,
+    )
+
+
+@pytest.mark.parametrize(("feed", "name"), OTHERS)
+def test_other_endings_are_set_aside(feed: Feed, name: str) -> None:
+    item = new_item(feed, upload(f"{feed.queue}/2026/03/01/12/{name}"), START, NOW)
+    assert (item.queue, item.state, item.reason) == (feed.queue, State.ASIDE, Reason.UNKNOWN_KIND)
+
+
+@pytest.mark.parametrize("feed", [PACKAGES, EVENTS])
+def test_a_landed_file_does_not_pass_for_one_that_is_processed_again(feed: Feed) -> None:
+    """Its output would have the name of another one's."""
+    item = new_item(feed, upload(f"{feed.queue}/2026/03/01/12/a.again-1.json"), START, NOW)
     assert (item.state, item.reason) == (State.ASIDE, Reason.UNKNOWN_KIND)
+
+
+@pytest.mark.parametrize("feed", [PACKAGES, EVENTS])
+def test_a_name_is_as_long_as_it_can_be_where_it_is_delivered(feed: Feed) -> None:
+    for length, state, reason in (
+        (LONGEST_NAME, State.PENDING, None),
+        (LONGEST_NAME + 1, State.ASIDE, Reason.NAME_TOO_LONG),
+    ):
+        name = "\N{LATIN SMALL LETTER E WITH ACUTE}" + "a" * (length - 2 - len(".json")) + ".json"  # 2 bytes, 1 letter
+        item = new_item(feed, upload(f"{feed.queue}/2026/03/01/12/{name}"), START, NOW)
+        assert (item.state, item.reason) == (state, reason)
 
 
 @pytest.mark.parametrize(
     "folder",
     ["2024/12/31/23", "2026/03/01/13", "2026/02/30/00", "2026/03/01", "2026/03/01/24", "again/2026/03/01/12", ""],
 )
-def test_what_lies_in_no_hour_that_exists_is_set_aside(folder: str) -> None:
+@pytest.mark.parametrize("feed", [PACKAGES, EVENTS])
+def test_what_lies_in_no_hour_that_exists_is_set_aside(feed: Feed, folder: str) -> None:
     """Before the first day, in the future, no date at all, or not directly below the feed's own folder."""
-    item = new_item(upload("/".join(filter(None, ("mobile/packages", folder, "a.json")))), START, NOW)
+    item = new_item(feed, upload("/".join(filter(None, (feed.queue, folder, "a.json")))), START, NOW)
     assert (item.state, item.reason) == (State.ASIDE, Reason.OUT_OF_RANGE)
 
 
@@ -138,5 +168,5 @@ def test_the_quarantine_is_no_upload(stage: Stage) -> None:
 
 def test_the_first_day_of_the_partitions_is_a_setting() -> None:
     key = "mobile/packages/2026/03/01/12/a.json"
-    assert new_item(upload(key), date(2026, 3, 1), NOW).state is State.PENDING
-    assert new_item(upload(key), date(2026, 3, 2), NOW).state is State.ASIDE
+    assert new_item(PACKAGES, upload(key), date(2026, 3, 1), NOW).state is State.PENDING
+    assert new_item(PACKAGES, upload(key), date(2026, 3, 2), NOW).state is State.ASIDE

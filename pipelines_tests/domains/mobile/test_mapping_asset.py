@@ -124,6 +124,115 @@ def test_a_version_that_fails_a_check_is_refused_and_the_one_before_stays(
     assert "[2]" in str(evaluation.metadata["first"].value), "findings name lines"
 
 
+@pytest.fixture
+def real(reference_data: Path, given: Environment, tmp_path: Path) -> tuple[bytes, bytes]:
+    """The real mapping and its populations, which the environment names."""
+    names = "PD_LA_to_MergedPD_LA.csv", "analytics-postcode-demographic-geographic-lookup.csv"
+    mapping, population = ((reference_data / "mobile" / name).read_bytes() for name in names)
+    give(tmp_path, mapping, population)
+    return mapping, population
+
+
+MOVED = {"B14_B31_B38": "B14_B38", "B32_B62_B63": "B31_B32_B62_B63"}
+"""Cells of the real mapping in one authority, of 1,294 and 2,329 people, and what they are once B31 has moved."""
+
+
+def move_one_district(mapping: bytes, population: bytes, people: int) -> tuple[bytes, bytes]:
+    """A version with B31 in the other cell, and populations of both versions by which B31 has so many people."""
+    text = mapping.decode()
+    for before, after in MOVED.items():
+        text = text.replace(f'"E07000234","{before}"', f'"E07000234","{after}"')
+    text = text.replace('"B31_E07000234","E07000234","B14_B38"', '"B31_E07000234","E07000234","B31_B32_B62_B63"')
+    rows = (("B14_B38", 1_294 - people), ("B31_B32_B62_B63", 2_329 + people))
+    more = "".join(f"{cell},Bromsgrove,West Midlands,England,{count},0,0,E07000234\n" for cell, count in rows)
+    return text.encode(), population.rstrip() + b"\n" + more.encode()
+
+
+def test_the_real_mapping_is_accepted(
+    given: Environment, instance: dg.DagsterInstance, real: tuple[bytes, bytes]
+) -> None:
+    result = accept(given, instance)
+    assert result.success
+    assert failed_checks(result) == set()
+    assert in_force(given) == PrivacyMapping.parse(real[0])
+
+
+def test_a_small_district_may_not_move_to_another_cell(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path, real: tuple[bytes, bytes]
+) -> None:
+    """Each new cell is closed and has its 1,000 people: the 294 stand out only beside the version before."""
+    accept(given, instance)
+    give(tmp_path, *move_one_district(*real, people=294))
+    result = accept(given, instance)
+    assert not result.success
+    assert failed_checks(result) == {"differences_over_bounds"}
+    assert in_force(given) == PrivacyMapping.parse(real[0])
+    line = 1 + real[0].splitlines().index(b'"B31_E07000234","E07000234","B14_B31_B38"')
+    (evaluation,) = (one for one in result.get_asset_check_evaluations() if not one.passed)
+    assert evaluation.severity == dg.AssetCheckSeverity.ERROR
+    assert str(evaluation.metadata["first"].value).count("fewer than 1,000 people") == 1
+    assert f"[{line}]" in str(evaluation.metadata["first"].value)
+    assert "B31" not in str(evaluation.metadata) + error_of(result)
+
+
+def test_a_version_is_compared_with_all_that_were_ever_accepted(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """QB3 and QB4 as cells of their own, then QB4 elsewhere: what the first version gave out can't be taken back."""
+    versions = [
+        ("QB3_QB4", "QB3_QB4", "QB8"),
+        ("QB3_QB4_QB8", "QB3_QB4_QB8", "QB3_QB4_QB8"),
+        ("QB3", "QB4_QB8", "QB4_QB8"),
+    ]
+    rows = [("QB3_QB4_QB8", 22_980), ("QB3", 9_999), ("QB4_QB8", 12_981)]  # QB4 alone: 631
+    more = "".join(f"{cell},Harrowmere,Sample Region,England,{count},0,0,E99000004\n" for cell, count in rows)
+    results = []
+    for cells in versions:
+        text = SAMPLE
+        for district, cell in zip(("QB3", "QB4", "QB8"), cells, strict=True):
+            before = "QB8" if district == "QB8" else "QB3_QB4"
+            key = f'"{district}_E99000004","E99000004",'
+            assert f'{key}"{before}"'.encode() in text
+            text = text.replace(f'{key}"{before}"'.encode(), f'{key}"{cell}"'.encode())
+        give(tmp_path, text, POPULATION.rstrip() + b"\n" + more.encode())
+        results.append(accept(given, instance))
+    assert [result.success for result in results] == [True, True, False]
+    assert failed_checks(results[-1]) == {"differences_over_bounds"}
+
+
+def test_a_change_that_can_not_be_judged_is_listed_and_blocks_nothing(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """The shipped populations have no cell of the version before."""
+    first = SAMPLE.replace(b'"E99000004","QB8"', b'"E99000004","QB8_QB9"') + b'"QB9_E99000004","E99000004","QB8_QB9"\n'
+    more = b"QB8_QB9,Harrowmere,Sample Region,England,14000,0,0,E99000004\n"
+    give(tmp_path, first, POPULATION.rstrip() + b"\n" + more)
+    accept(given, instance)
+    give(tmp_path)
+    result = accept(given, instance)
+    assert result.success
+    assert in_force(given) == SHIPPED
+    (unjudged,) = (one for one in result.get_asset_check_evaluations() if not one.passed)
+    assert (unjudged.check_name, unjudged.severity) == ("differences_over_bounds", dg.AssetCheckSeverity.WARN)
+    line = 1 + SAMPLE.splitlines().index(b'"QB8_E99000004","E99000004","QB8"')
+    assert unjudged.metadata["findings"].value == 0
+    assert "a population is not known" in str(unjudged.metadata["first_not_judged"].value)
+    assert f"[{line}]" in str(unjudged.metadata["first_not_judged"].value)
+
+
+def test_an_earlier_version_that_is_lost_is_named_as_not_compared(
+    given: Environment, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    accept(given, instance)
+    (given.home / f"lake/mobile/privacy_mapping/versions/{SHIPPED.sha256}.csv").unlink()
+    give(tmp_path, WITH_ONE_MORE)
+    result = accept(given, instance)
+    assert result.success
+    (unjudged,) = (one for one in result.get_asset_check_evaluations() if not one.passed)
+    assert (unjudged.check_name, unjudged.severity) == ("differences_over_bounds", dg.AssetCheckSeverity.WARN)
+    assert "lost" in str(unjudged.metadata["first_not_judged"].value)
+
+
 def test_before_any_version_was_accepted_a_refused_one_leaves_none(
     given: Environment, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

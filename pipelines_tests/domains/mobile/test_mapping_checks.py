@@ -4,15 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipelines.domains.mobile.mapping import Entry, MappingError, Place, PrivacyMapping
 from pipelines.domains.mobile.mapping_checks import (
     SPECIAL_VALUES,
     Finding,
     check_mapping,
-    diff,
     groups_are_closed,
     keys_are_unique,
     members_are_right,
@@ -212,62 +209,3 @@ def test_a_faulty_population_table_is_refused_with_its_lines(raw: bytes, faults:
 
     assert sorted((fault.line, fault.column) for fault in caught.value.faults) == sorted(faults)
     assert str(caught.value).startswith("population table: ")
-
-
-def test_a_mapping_differs_in_nothing_from_itself() -> None:
-    same = diff(SAMPLE, SAMPLE)
-
-    assert same.moves == ()
-    assert (same.added, same.removed, same.changed, same.changed_groups) == (0, 0, 0, 0)
-
-
-def test_a_difference_counts_keys_and_cells() -> None:
-    """QA3 leaves QA2_QA3, a new district comes, a terminated one goes: two cells are new, one is gone, one shrank."""
-    new = [entry for entry in SAMPLE.entries if entry is not TERMINATED]
-    split = {"QA2": "QA2", "QA3": "QA3"}
-    new = [replace(e, merged_district=split[e.district]) if e.answer == IN_GROUP.answer else e for e in new]
-    new.append(Entry(99, "QA99", None, "QA99", None))
-
-    found = diff(SAMPLE, build(new))
-
-    assert (found.added, found.removed, found.changed) == (1, 1, 2)
-    assert found.changed_groups == 5
-    assert {(move.before, move.after) for move in found.moves} == {
-        (("QA2_QA3", "E99000001"), ("QA2", "E99000001")),
-        (("QA2_QA3", "E99000001"), ("QA3", "E99000001")),
-        (("TERMINATED", None), None),
-        (None, ("QA99", None)),
-    }
-
-
-def test_a_table_of_moves_stops_at_its_limit_and_says_so() -> None:
-    found = diff(build([]), SAMPLE)
-
-    text = found.to_markdown(limit=2)
-
-    assert text.splitlines()[2:4] == ["|  | QA2_QA4_QA5 in E99000002 | 3 |", "|  | QB5_QB6_QB7 | 3 |"]
-    assert text.endswith(f"2 of {len(found.moves)} moves")
-
-
-@st.composite
-def versions(draw: st.DrawFn) -> PrivacyMapping:
-    """The sample with some rows lost and others answered from elsewhere."""
-    cells = sorted(SAMPLE.targets, key=str)
-    fates = draw(st.lists(st.none() | st.sampled_from(cells), max_size=len(SAMPLE.entries)))
-    entries = list(SAMPLE.entries[len(fates) :])
-    for entry, fate in zip(SAMPLE.entries, fates, strict=False):
-        if fate is not None:
-            entries.append(replace(entry, merged_district=fate[0], merged_authority=fate[1]))
-    return build(entries)
-
-
-@given(old=versions(), new=versions())
-def test_the_way_back_is_the_difference_turned_round(old: PrivacyMapping, new: PrivacyMapping) -> None:
-    there, back = diff(old, new), diff(new, old)
-
-    assert (there.added, there.removed, there.changed) == (back.removed, back.added, back.changed)
-    assert there.changed_groups == back.changed_groups
-    assert {(move.after, move.before, move.keys) for move in there.moves} == {
-        (move.before, move.after, move.keys) for move in back.moves
-    }
-    assert there.added - there.removed == new.rows - old.rows

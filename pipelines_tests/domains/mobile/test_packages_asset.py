@@ -13,7 +13,7 @@ import pytest
 from pipelines.core.periods import hour_key
 from pipelines.core.work import State
 from pipelines.definitions import build
-from pipelines.domains.mobile.checks import CHECKS, PACKAGES
+from pipelines.domains.mobile.checks import CHECKS
 from pipelines.environment import Environment
 from pipelines_tests.domains.mobile.stages import HOUR, MAPPING, Stage, lines, text
 
@@ -21,6 +21,7 @@ NEXT = HOUR + timedelta(hours=1)
 LAST = HOUR + timedelta(hours=2)
 KEYS = [hour_key(hour) for hour in (HOUR, NEXT, LAST)]
 NODE = "mobile__packages"
+PACKAGES = dg.AssetKey(["mobile", "packages"])
 
 
 @pytest.fixture
@@ -128,9 +129,19 @@ def test_a_run_over_what_is_due_records_only_the_hours_that_it_touched(
 def test_a_run_over_one_due_hour_records_it_once(
     environment: Environment, instance: dg.DagsterInstance, home: Stage
 ) -> None:
+    run(environment, instance)
     result = run(environment, instance, KEYS[2], KEYS[2], only_due=True)
     assert set(recorded(result)) == {KEYS[2]}
     assert evaluated(result)[KEYS[2], "nothing_pending"]
+
+
+def test_a_run_over_what_is_due_takes_what_became_due_since_it_was_asked_for(
+    environment: Environment, instance: dg.DagsterInstance, home: Stage
+) -> None:
+    result = run(environment, instance, KEYS[2], KEYS[2], only_due=True)
+    assert set(recorded(result)) == {KEYS[0], KEYS[2]}
+    assert {item.state for item in home.ledger.items("mobile/packages")} == {State.SETTLED}
+    assert set(evaluated(result)) == {(key, name) for key in (KEYS[0], KEYS[2]) for name in CHECKS}
 
 
 def test_an_hour_is_recorded_with_the_versions_of_its_data_code_and_mapping(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pipelines.core.work import Reason, State
-from pipelines.domains.mobile import releases
+from pipelines.domains.mobile.feeds import PACKAGES
 from pipelines.domains.mobile.totals import Totals, total
 from pipelines_tests.domains.mobile.stages import MAPPING, Stage, lines, packed, text
 
 
 def hour(stage: Stage) -> Totals:
-    return total(stage.ledger.items(releases.QUEUE))
+    return total(stage.ledger.items(PACKAGES.queue))
 
 
 def test_an_hour_adds_up_what_its_files_hold(stage: Stage) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import Objects
+from pipelines.adapters.objects import ObjectMissing, Objects
 from pipelines.core.periods import hive_path
 from pipelines.core.work import Item, State
 from pipelines.domains.mobile.events.contract import SCHEMA
@@ -46,7 +46,10 @@ def make_hour(lake: Objects, ledger: Ledger, partition: str) -> dict[str, Any]:
 
 def _bodies(lake: Objects, items: list[Item]) -> Iterator[bytes]:
     for item in items:
-        body = lake.get(item.detail["output"])
+        try:
+            body = lake.get(item.detail["output"])
+        except ObjectMissing as error:
+            raise NotIntactError(item.detail["output"]) from error
         if hashlib.sha256(body).hexdigest() != item.detail["sha256"]:
             raise NotIntactError(item.detail["output"])
         yield body

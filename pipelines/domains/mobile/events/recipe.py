@@ -37,7 +37,7 @@ class EventRecipe:
         if item.detail.get(MOVED):
             return Content(0, 0, {}, broken=False, counts=_NOTHING)
         identifier = submission_uuid(item.name, item.version, 0)
-        made = Fault("", Reason.TOO_LONG) if length > len(data) else filter_submission(data, mapping, identifier)
+        made = Fault("", Reason.TOO_LONG) if length > self.event_bytes else filter_submission(data, mapping, identifier)
         if isinstance(made, Fault):
             rejected.write(write_reject(Reject(1, made.field, made.reason, data, length)))
             return Content(1, 0, {str(made.reason): 1}, broken=False, counts=_NOTHING)

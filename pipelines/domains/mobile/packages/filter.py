@@ -141,15 +141,20 @@ class PackageFilter:
 
     def _add(self, record: Record, rows: Rows) -> bool:
         """Add a record to the rows, unless its window is wrong or too late."""
-        window, metadata = record.window, record.metadata
+        window, metadata = record.analytics_window, record.metadata
         start, end = self._print_instant(window.start_date), self._print_instant(window.end_date)
         if start is None or end is None:
             return False
+        district, authority = self._mapping.lookup(metadata.postal_district, metadata.local_authority)
         facts = (
-            *(start, end),
-            *self._mapping.lookup(metadata.postal_district, metadata.local_authority),
-            *(metadata.device_model, metadata.latest_application_version, metadata.operating_system_version),
-            record.several_versions,
+            start,
+            end,
+            district,
+            authority,
+            metadata.device_model,
+            metadata.latest_application_version,
+            metadata.operating_system_version,
+            record.includes_multiple_application_versions,
         )
         rows.add(facts, record)
         return True

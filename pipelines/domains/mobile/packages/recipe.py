@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import IO
 
 from pipelines.core.lines import BrokenStream, gunzip, split_lines
@@ -11,7 +11,9 @@ from pipelines.core.periods import HOUR, hour_start
 from pipelines.core.work import Item
 from pipelines.domains.mobile.feeds import PACKAGES, Feed
 from pipelines.domains.mobile.landed import MOVED, Content
+from pipelines.domains.mobile.line_numbers import LineNumbers
 from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.domains.mobile.packages.anonymity import Groups
 from pipelines.domains.mobile.packages.filter import PackageFilter
 from pipelines.domains.mobile.packages.verification import open_writer, verify
 from pipelines.domains.mobile.quarantine import write_reject
@@ -31,9 +33,9 @@ class PackageRecipe:
         """See ``Recipe``; of a file that is damaged or ends early what could be read is taken."""
         packages = PackageFilter(mapping, judged_at=hour_start(item.partition) + HOUR)
         lines = split_lines(gunzip(chunks) if item.name.endswith(".gz") else chunks, self.record_bytes)
-        if moved := frozenset(item.detail.get(MOVED, ())):
+        if moved := LineNumbers.read(item.detail.get(MOVED, ())):
             lines = (line for line in lines if line.number not in moved)
-        broken = False
+        broken, groups = False, Groups()
         provenance = {
             "mapping_sha256": mapping.sha256,
             "mapping_version": mapping.version,
@@ -43,6 +45,7 @@ class PackageRecipe:
             try:
                 for batch in packages.batches(lines):
                     writer.write_batch(batch.table)
+                    groups.add(batch.table)
                     rejected.writelines(write_reject(reject) for reject in batch.rejects)
             except BrokenStream:
                 broken = True
@@ -53,5 +56,5 @@ class PackageRecipe:
             tally.written,
             {str(reason): count for reason, count in tally.rejected.items()},
             broken,
-            {"zero_filled": sum(tally.zero_filled.values()), "unknown": tally.unknown},
+            {"zero_filled": sum(tally.zero_filled.values()), "unknown": tally.unknown, **asdict(groups.measure())},
         )

@@ -24,7 +24,7 @@ _Int32 = Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)]
 _Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 
-class _Part(msgspec.Struct, rename="camel", gc=False):
+class _Part(msgspec.Struct, rename="camel", gc=False, omit_defaults=True):
     """A JSON object."""
 
 
@@ -50,29 +50,28 @@ _Metrics: Any = msgspec.defstruct(
     "_Metrics",
     [(c.source, _Int64 | None, None) for c in WIDE] + [(c.source, _Int32, ABSENT) for c in NARROW],
     gc=False,
+    omit_defaults=True,
 )
 
 
-class _Package(_Part):
+class Record(_Part):
+    """A package whose values are those that their columns take, but for the window: it is not judged here."""
+
     analytics_window: Window
     metadata: Metadata
     metrics: _Metrics
     includes_multiple_application_versions: bool
 
-
-class Record(msgspec.Struct, gc=False):
-    """A package whose values are those that their columns take, but for the window: it is not judged here."""
-
-    window: Window
-    metadata: Metadata
-    several_versions: bool
-    wide: tuple[int | None, ...]
-    narrow: tuple[int, ...]
+    def split_metrics(self) -> tuple[tuple[int | None, ...], tuple[int, ...]]:
+        """The wide metrics and the narrow ones."""
+        metrics = msgspec.structs.astuple(self.metrics)
+        return metrics[: len(WIDE)], metrics[len(WIDE) :]
 
 
-_decode = msgspec.json.Decoder(_Package).decode
+_decode = msgspec.json.Decoder(Record).decode
+_encode = msgspec.json.Encoder().encode
 # All keys but the one that may be absent from the metadata, and the colons within the window's two instants.
-_COLONS = sum(len(part.__struct_fields__) for part in (_Package, Window, Metadata, _Metrics)) - 1 + 4
+_COLONS = sum(len(part.__struct_fields__) for part in (Record, Window, Metadata, _Metrics)) - 1 + 4
 
 
 def read_record(data: bytes) -> Record | None:
@@ -82,18 +81,12 @@ def read_record(data: bytes) -> Record | None:
         The record; None says nothing but that it must be read again.
     """
     try:
-        package = _decode(data)
+        record = _decode(data)
     except (msgspec.DecodeError, ValueError):
         return None
-    metrics = msgspec.structs.astuple(package.metrics)
-    record = _make_record(package, metrics)
-    colons = (
-        _COLONS - record.wide.count(None) - record.narrow.count(ABSENT) + (record.metadata.local_authority is not None)
-    )
-    # The parser skips unknown keys and keeps the last of duplicates, silently. Without escapes every colon of the text
-    # ends a key or stands inside a string, and the window's two instants hold two each (a window that doesn't is
-    # rejected for that). So if no more colons are left than keys have a value, there were no other keys.
-    return record if data.count(b":") == colons and b"\\" not in data else None
+    # The parser skips unknown keys and keeps the last of duplicates, silently. But the encoder writes the shortest text
+    # of what was kept, so in a text that is no longer nothing else can stand.
+    return record if len(_encode(record)) == len(data) or _has_no_other_key(record, data) else None
 
 
 def convert_package(package: Mapping[str, Any]) -> Record | None:
@@ -108,17 +101,23 @@ def convert_package(package: Mapping[str, Any]) -> Record | None:
         if key in _LIVE and (value is not None or key in _NEVER_NULL)
     }
     try:
-        typed = msgspec.convert({**package, "metrics": metrics}, _Package)
+        record = msgspec.convert({**package, "metrics": metrics}, Record)
     except msgspec.ValidationError:
         return None
-    if typed.metadata.local_authority is None and "localAuthority" in package["metadata"]:
+    if record.metadata.local_authority is None and "localAuthority" in package["metadata"]:
         return None
-    return _make_record(typed, msgspec.structs.astuple(typed.metrics))
+    return record
 
 
-def _make_record(package: _Package, metrics: tuple[Any, ...]) -> Record:
-    several = package.includes_multiple_application_versions
-    return Record(package.analytics_window, package.metadata, several, metrics[: len(WIDE)], metrics[len(WIDE) :])
+def _has_no_other_key(record: Record, data: bytes) -> bool:
+    """Whether a text with spaces in it has no key but those whose values the record holds.
+
+    Without escapes every colon of the text ends a key or stands inside a string, and the window's two instants hold two
+    each (a window that doesn't is rejected for that). So no more colons than keys means no other keys.
+    """
+    wide, narrow = record.split_metrics()
+    colons = _COLONS - wide.count(None) - narrow.count(ABSENT) + (record.metadata.local_authority is not None)
+    return data.count(b":") == colons and b"\\" not in data
 
 
 _LIVE = {column.source for column in LIVE_COLUMNS}

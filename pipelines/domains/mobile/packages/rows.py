@@ -42,8 +42,9 @@ class Rows:
             facts: Mapped values of the keys in `FACTS`.
             record: The package's record, whose metrics are taken.
         """
-        self._facts.append(facts + record.wide)
-        self._narrow += _pack(*record.narrow)
+        wide, narrow = record.split_metrics()
+        self._facts.append(facts + wide)
+        self._narrow += _pack(*narrow)
 
     def to_batch(self, dropped: Set[str], zero_filled: Counter[str]) -> pa.RecordBatch:
         """Make all the columns.

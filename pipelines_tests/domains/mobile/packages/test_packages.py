@@ -75,7 +75,7 @@ def read_row(package: object, judged_at: datetime = JUDGED_AT) -> dict[str, Any]
     return {name: value for name, value in row.items() if value is not None}
 
 
-def read_fault(package: object, judged_at: datetime = JUDGED_AT) -> tuple[str, Reason]:
+def read_fault(package: object, judged_at: datetime = JUDGED_AT) -> tuple[str, str]:
     """The fault of a package that stands between two good ones, which go on."""
     good = make_package(localAuthority="E07000098")
     batch, chosen = run([good, package, good], judged_at)

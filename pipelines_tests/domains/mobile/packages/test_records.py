@@ -30,23 +30,21 @@ def make_package(metrics: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def write(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode()
+def write(value: object, *, spaced: bool = True) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=None if spaced else (",", ":")).encode()
 
 
 def test_every_metric_is_read_into_its_own_place() -> None:
     record = read_record(write(make_package({column.source: at for at, column in enumerate(METRICS)})))
     assert record is not None
-    assert dict(zip((*WIDE, *NARROW), record.wide + record.narrow, strict=True)) == {
-        column: at for at, column in enumerate(METRICS)
-    }
+    wide, narrow = record.split_metrics()
+    assert dict(zip((*WIDE, *NARROW), wide + narrow, strict=True)) == {column: at for at, column in enumerate(METRICS)}
 
 
 def test_absent_metrics_are_told_from_zeros() -> None:
     record = read_record(write(make_package({WIDE[0].source: 0, NARROW[0].source: 0})))
     assert record is not None
-    assert record.wide == (0, *[None] * (len(WIDE) - 1))
-    assert record.narrow == (0, *[ABSENT] * (len(NARROW) - 1))
+    assert record.split_metrics() == ((0, *[None] * (len(WIDE) - 1)), (0, *[ABSENT] * (len(NARROW) - 1)))
 
 
 good_numbers = st.fixed_dictionaries(
@@ -70,16 +68,17 @@ texts = st.text(st.sampled_from('a:é"\\\n'), max_size=5)
     odd=st.dictionaries(odd_keys, odd_values, max_size=2),
     place=st.sampled_from(["metrics", "metadata", "analyticsWindow", ""]),
     authority=texts | st.none(),
-    extra=st.sampled_from(["", ' "metrics": {},', ' "x": "a:b",', ' "note": 1,', ' "metadata": 1,']),
+    extra=st.sampled_from(["", '"metrics":{},', ' "x": "a:b",', '"":0,', '"metadata":1,']),
+    spaced=st.booleans(),
 )
 def test_what_is_read_at_once_is_what_the_slow_way_takes(
-    metrics: dict[str, Any], odd: dict[str, Any], place: str, authority: str | None, extra: str
+    metrics: dict[str, Any], odd: dict[str, Any], place: str, authority: str | None, extra: str, *, spaced: bool
 ) -> None:
     """The two ways may differ in nothing but in what the quick one leaves to the slow one."""
     package = make_package(metrics)
     package["metadata"]["localAuthority"] = authority
     (package[place] if place else package).update(odd)
-    data = b"{" + extra.encode() + write(package)[1:]
+    data = b"{" + extra.encode() + write(package, spaced=spaced)[1:]
     record, slow = read_record(data), parse_package(data)
     if not isinstance(slow, Fault):
         assert (convert_package(slow) is None) == (find_fault(slow) is not None)
@@ -88,12 +87,30 @@ def test_what_is_read_at_once_is_what_the_slow_way_takes(
         assert record.metadata.local_authority == authority
         made = convert_package(slow)
         assert made is not None
-        dead = {at for at, column in enumerate(NARROW) if made.narrow[at] == ABSENT and column.source in metrics | odd}
-        narrow = tuple(ABSENT if at in dead else value for at, value in enumerate(record.narrow))
-        assert (record.window, record.metadata, record.wide, narrow) == (
-            *(made.window, made.metadata),
-            *(made.wide, made.narrow),
+        (wide, numbers), (made_wide, made_narrow) = record.split_metrics(), made.split_metrics()
+        dead = {at for at, column in enumerate(NARROW) if made_narrow[at] == ABSENT and column.source in metrics | odd}
+        narrow = tuple(ABSENT if at in dead else value for at, value in enumerate(numbers))
+        assert (record.analytics_window, record.metadata, wide, narrow) == (
+            *(made.analytics_window, made.metadata),
+            *(made_wide, made_narrow),
         )
+
+
+@pytest.mark.parametrize("text", ["", "a:b", 'q"', "\\", "/", "\b\f\n\r\t", "\0\x1f\x7f", "é", "\u2028", "\U0001f600"])
+def test_no_text_is_shorter_than_what_a_record_is_held_against(text: str) -> None:
+    """Were one shorter, the bytes that it saves could hold another key."""
+    package = make_package({column.source: -at for at, column in enumerate(METRICS)})
+    package["metadata"]["deviceModel"] = text
+    shortest = write(package, spaced=False)
+    record = read_record(shortest)
+    assert record is not None
+    assert record.metadata.device_model == text
+    assert read_record(shortest.replace(b'"metadata":{', b'"metadata":{"":0,')) is None
+
+
+def test_a_key_that_stands_twice_is_noticed_without_spaces_too() -> None:
+    twice = write(make_package({}), spaced=False).replace(b'"metrics":{}', b'"metrics":{"checkedIn":10,"checkedIn":1}')
+    assert read_record(twice) is None
 
 
 @pytest.mark.parametrize(

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import IO
 
 import pytest
-from pipelines.domains.mobile.working import reopen_damaged, work_through
 
 from pipelines.adapters.ledger import Span
 from pipelines.adapters.ledger.sql import SqlLedger
+from pipelines.adapters.ledger.working import Shift
 from pipelines.adapters.objects import ObjectInfo
 from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.periods import hour_key
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Reason, State
-from pipelines.domains.mobile import filtering, releases
-from pipelines.domains.mobile.packages.verification import verify
+from pipelines.domains.mobile.feeds import PACKAGES, source_name
+from pipelines.domains.mobile.landed import Content, reopen_damaged
+from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.domains.mobile.packages.recipe import PackageRecipe
 from pipelines_tests.domains.mobile.stages import (
     EVERYTHING,
     HOUR,
@@ -29,6 +31,7 @@ from pipelines_tests.domains.mobile.stages import (
     MAPPING,
     NOW,
     OTHER,
+    RECIPE,
     Stage,
     lines,
     mapping_of,
@@ -123,7 +126,7 @@ def test_only_the_partitions_asked_for_are_looked_at(stage: Stage) -> None:
     stage.land("b.json", CONTENT)
     stage.take_in()
     span = Span(hour_key(earlier), hour_key(earlier))
-    assert [releases.source_name(item) for item in stage.work(span=span)] == ["a.json"]
+    assert [source_name(item.name) for item in stage.work(span=span)] == ["a.json"]
     assert reopen_damaged(stage.filtering(), span) == (1, 0)
     assert stage.item("b.json").state is State.PENDING
 
@@ -135,15 +138,12 @@ def test_one_content_gives_one_output_whatever_way_it_came(stage: Stage) -> None
     assert sha256(stage.output("a.json")) == sha256(stage.output("b.jsonl.gz"))
 
 
-def test_a_rebuild_that_differs_from_what_was_delivered_says_so_and_releases_nothing(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rebuild_that_differs_from_what_was_delivered_says_so_and_releases_nothing(stage: Stage) -> None:
     stage.land("a.json", CONTENT)
     stage.run()
     stage.deliver()
     damage(stage, "a.json", "missing")
-    monkeypatch.setattr(filtering, "CODE_VERSION", "next")
-    rebuild(stage)
+    rebuild(replace(stage, recipe=replace(RECIPE, feed=replace(PACKAGES, code_version="next"))))
     assert (stage.item("a.json").state, stage.item("a.json").reason) == (State.SETTLED, Reason.REBUILT_DIFFERENTLY)
     assert [one.state for one in stage.released()] == [State.SETTLED]
 
@@ -276,32 +276,43 @@ def test_a_file_whose_runs_die_is_given_up_after_the_last_attempt(stage: Stage) 
     now = NOW
     for _ in range(3):  # each claims and dies
         (held,) = stage.ledger.claim(
-            releases.QUEUE, owner="dead", limit=1, now=now, lease=LEASE, span=EVERYTHING, crash_counts=True
+            PACKAGES.queue, owner="dead", limit=1, now=now, lease=LEASE, span=EVERYTHING, crash_counts=True
         )
-        assert releases.source_name(held) == "a.json"
+        assert source_name(held.name) == "a.json"
         now += 2 * LEASE
     few.work(now)
     assert (stage.item("a.json").state, stage.item("a.json").reason) == (State.DEAD, Reason.CRASHED)
     assert stage.item("b.json").state is State.SETTLED
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hooked(PackageRecipe):
+    """A recipe that calls something once it has made and verified an output."""
+
+    after: Callable[[Item], object]
+
+    def make(
+        self, item: Item, mapping: PrivacyMapping, chunks: Iterator[bytes], output: IO[bytes], rejected: IO[bytes]
+    ) -> Content:
+        content = super().make(item, mapping, chunks, output, rejected)
+        self.after(item)
+        return content
+
+
 def test_an_error_of_our_own_stops_no_other_file_and_tells_no_value(
-    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ("a.json", "b.json", "c.json")
     for name in names:
         stage.land(name, CONTENT)
     stage.take_in()
-    calls = iter(names)
 
-    def fail_once(*wanted: object) -> None:
-        if next(calls) == "b.json":
+    def fail_once(item: Item) -> None:
+        if source_name(item.name) == "b.json":
             raise KeyError("QA1 of a record")
-        verify(*wanted)  # type: ignore[arg-type]  # handed on as it came
 
-    monkeypatch.setattr(filtering, "verify", fail_once)
     with caplog.at_level(logging.DEBUG):
-        stage.work()
+        replace(stage, recipe=Hooked(RECIPE.record_bytes, after=fail_once)).work()
     assert [stage.item(name).state for name in names] == [State.SETTLED, State.PENDING, State.SETTLED]
     failed = stage.item("b.json")
     assert (failed.reason, failed.attempts) == (Reason.INTERNAL, 1)
@@ -311,14 +322,13 @@ def test_an_error_of_our_own_stops_no_other_file_and_tells_no_value(
     assert "QA1" not in caplog.text
 
 
-def test_an_error_of_our_own_that_stays_is_given_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+def test_an_error_of_our_own_that_stays_is_given_up(stage: Stage) -> None:
+    def fail(_: Item) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(filtering, "verify", fail)
     stage.land("a.json", CONTENT)
     stage.take_in()
-    few = replace(stage, policy=RetryPolicy(attempts=2))
+    few = replace(stage, policy=RetryPolicy(attempts=2), recipe=Hooked(RECIPE.record_bytes, after=fail))
     few.work()
     few.work(stage.item("a.json").due_at)
     assert (stage.item("a.json").state, stage.item("a.json").reason) == (State.DEAD, Reason.INTERNAL)
@@ -327,7 +337,7 @@ def test_an_error_of_our_own_that_stays_is_given_up(stage: Stage, monkeypatch: p
 def test_a_run_that_is_out_of_time_leaves_the_rest_for_the_next(stage: Stage) -> None:
     stage.land("a.json", CONTENT)
     stage.take_in()
-    assert list(work_through(stage.filtering(), owner="run", lease=LEASE, seconds=0, span=EVERYTHING)) == []
+    assert list(stage.work_through(stage.filtering(), Shift("run", LEASE, seconds=0))) == []
     assert stage.item("a.json").state is State.PENDING
 
 
@@ -344,11 +354,11 @@ def test_a_file_rewritten_after_its_delivery_keeps_the_mapping_that_it_was_deliv
     assert mapping_of(stage.output("a.jsonl")) == MAPPING.sha256
     assert mapping_of(stage.output("b.jsonl")) == OTHER.sha256
     assert len(stage.released(State.PENDING)) == 2
-    stage.ledger.reopen_outdated(releases.QUEUE, stage.filtering().made_with, LATER)
+    stage.ledger.reopen_outdated(PACKAGES.queue, stage.filtering().made_with, LATER)
     assert stage.work(LATER) == []  # it is not made again and again
 
 
-def test_what_waits_cannot_leave_while_its_file_is_made_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_cannot_leave_while_its_file_is_made_again(stage: Stage) -> None:
     """Else one record could leave under the mapping before, and once more under the one now in force."""
     stage.land("a.jsonl", text(lines()))
     stage.run()
@@ -356,13 +366,8 @@ def test_what_waits_cannot_leave_while_its_file_is_made_again(stage: Stage, monk
     stage.land("a.jsonl", text(lines(seed=2)))
     stage.take_in(LATER)
     taken: list[Item] = []
-
-    def verify_while_a_delivery_runs(*arguments: object) -> None:
-        taken.extend(stage.deliver())
-        verify(*arguments)  # type: ignore[arg-type]  # just what the real one was given
-
-    monkeypatch.setattr(filtering, "verify", verify_while_a_delivery_runs)
-    stage.work(LATER)
+    deliver = Hooked(RECIPE.record_bytes, after=lambda _: taken.extend(stage.deliver()))
+    replace(stage, recipe=deliver).work(LATER)
     assert taken == []
     assert [mapping_of(stage.output("a.jsonl"))] == [OTHER.sha256]
     assert len(stage.released(State.PENDING)) == 1

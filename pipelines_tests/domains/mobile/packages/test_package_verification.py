@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.domains.mobile.packages.columns import SCHEMA
 from pipelines.domains.mobile.landed import VerificationError
+from pipelines.domains.mobile.packages.columns import SCHEMA
 from pipelines.domains.mobile.packages.verification import ROW_GROUP_ROWS, open_writer, verify
 
 TARGETS = {("AL1", "E07000240"), ("AB13_AB14", None), ("UNKNOWN", "UNKNOWN")}

@@ -16,8 +16,8 @@ from pipelines.adapters.objects import ObjectInfo, ObjectsUnavailable
 from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Reason, State
-from pipelines.domains.mobile import accepted, filtering
-from pipelines.domains.mobile.landed import VerificationError
+from pipelines.domains.mobile import accepted
+from pipelines.domains.mobile.mapping import Place, PrivacyMapping
 from pipelines_tests.domains.mobile.stages import LATER, MAPPING, NOW, OTHER, Stage, lines, mapping_of, packed, text
 
 GOOD = lines(40)
@@ -248,15 +248,16 @@ def test_a_store_that_cannot_be_read_is_asked_again_for_as_long_as_that_lasts(st
     assert stage.item("a.json").state is State.SETTLED
 
 
-def test_what_does_not_pass_its_verification_is_neither_published_nor_released(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise VerificationError("1 row is too many")
+class Leaking(PrivacyMapping):
+    """A mapping that gives back what it was asked."""
 
-    monkeypatch.setattr(filtering, "verify", refuse)
-    stage.land("a.json", text(GOOD))
-    stage.run()
+    def lookup(self, district: str, authority: str | None) -> Place:
+        return district, authority
+
+
+def test_what_does_not_pass_its_verification_is_neither_published_nor_released(stage: Stage) -> None:
+    stage.land("a.json", text([spoil(GOOD[0], "postalDistrict", b'"%b"' % MARKED)]))
+    replace(stage, mapping=Leaking(MAPPING.entries, MAPPING.sha256)).run()
     assert (stage.item("a.json").state, stage.item("a.json").reason) == (State.PENDING, Reason.UNVERIFIED)
     assert not stage.output("a.json").exists()
     assert stage.released() == []

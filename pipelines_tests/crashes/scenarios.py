@@ -1,0 +1,143 @@
+"""What runs do from beginning to end, once without and once with a death in the middle.
+
+Each scenario is prepared without dying, acted with a death at any of its steps, and acted again: whoever started it,
+a sensor or a person, starts it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pipelines.domains.mobile.feeds import EVENTS, PACKAGES
+from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.sandbox.aae import Behaviour, Cut
+from pipelines_tests.crashes.landings import BAD, FUSSY, GOOD
+from pipelines_tests.crashes.world import World
+from pipelines_tests.domains.mobile.stages import SAMPLE
+
+SPLIT = SAMPLE.replace(b'"QA10_QA11"', b'"QA10"', 1) + b'"ZZ8_","","TERMINATED"\n'
+"""Another mapping, under which most outputs differ by the version written into them, and some by their places."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How a world is prepared, and what is then done in it.
+
+    Attributes:
+        prepare: without a death.
+        act: with one; may be done twice.
+        refuses: whether the other side refuses all while it is prepared.
+        outage: how the other side behaves at first while it is acted.
+        contents: how many contents more than usual a name may have at the other side in the end.
+        fixed: whether what was fussed about is accepted in the end.
+    """
+
+    prepare: Callable[[World], None]
+    act: Callable[[World], None]
+    refuses: bool = False
+    outage: Sequence[Behaviour] = ()
+    contents: int = 0
+    fixed: bool = False
+
+
+def _land_events(world: World) -> None:
+    uploader = world.uploader
+    uploader.land(EVENTS, "1772366400001_a.json", [GOOD])
+    world.settle()
+    uploader.land(EVENTS, "1772366400001_a.json", [GOOD])  # rewritten after it was delivered
+    for name, kind in (("b", GOOD), ("c", BAD), ("d", GOOD)):
+        uploader.land(EVENTS, f"{name}.json", [kind])
+
+
+def _land_packages(world: World) -> None:
+    uploader = world.uploader
+    uploader.land(PACKAGES, "a.jsonl", [GOOD, BAD, GOOD])
+    world.settle()
+    uploader.land(PACKAGES, "a.jsonl", [GOOD, GOOD])
+    uploader.land(PACKAGES, "b.jsonl", [BAD, GOOD, GOOD, GOOD])
+    uploader.land(PACKAGES, "c.jsonl", [BAD])
+
+
+def _land_both(world: World) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [GOOD, BAD, GOOD])
+    world.uploader.land(EVENTS, "b.json", [GOOD])
+    world.uploader.land(EVENTS, "c.json", [BAD])
+
+
+def _settle_both(world: World) -> None:
+    _land_both(world)
+    world.settle()
+
+
+def _settle_fussy(world: World) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [GOOD, FUSSY, BAD, FUSSY])
+    world.uploader.land(EVENTS, "b.json", [FUSSY])
+    world.uploader.land(EVENTS, "c.json", [BAD])
+    world.settle()
+
+
+def _replay(world: World) -> None:
+    world.replay()
+    world.settle()
+
+
+def _pause_and_resume(world: World) -> None:
+    for queue in (EVENTS.queue, PACKAGES.exports):
+        world.pause(queue)
+    world.tick()
+    for queue in (EVENTS.queue, PACKAGES.exports):
+        world.resume(queue)
+    world.settle()
+
+
+def _reprocess(world: World) -> None:
+    world.mended = True
+    world.reprocess()
+    world.settle()
+
+
+def _remap(world: World) -> None:
+    world.remap(SPLIT, PrivacyMapping.parse(SPLIT))
+    world.settle()
+
+
+def _delete(world: World) -> None:
+    world.now += timedelta(hours=1)
+    world.delete_landed(world.now)
+    world.settle()
+
+
+def _lose_the_ledger(world: World) -> None:
+    """The receipts were written, then more was delivered, then the ledger was lost."""
+    _settle_both(world)
+    world.uploader.land(PACKAGES, "later.jsonl", [GOOD, BAD])
+    world.uploader.land(EVENTS, "later.json", [GOOD])
+    for feed in (PACKAGES, EVENTS):
+        world.take_in(feed)
+        world.filter(feed)
+    world.jobs[PACKAGES.exports]()
+    world.close()
+    folder = world.place.root
+    for path in folder.glob("ledger.db*"):
+        path.unlink()
+
+
+def _restore(world: World) -> None:
+    world.restore()
+    world.replay_doubtful()
+    world.settle()
+
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "events": Scenario(_land_events, World.settle),
+    "packages": Scenario(_land_packages, World.settle),
+    "outage": Scenario(_land_both, World.settle, outage=[Behaviour(401, times=1), Behaviour(cut=Cut.AFTER, times=1)]),
+    "replay": Scenario(_settle_both, _replay, refuses=True),
+    "pause and resume": Scenario(_land_both, _pause_and_resume),
+    "reprocess": Scenario(_settle_fussy, _reprocess, fixed=True),
+    "remap": Scenario(_settle_both, _remap, contents=1),
+    "retention": Scenario(_settle_both, _delete),
+    "restore": Scenario(_lose_the_ledger, _restore),
+}
