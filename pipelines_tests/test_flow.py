@@ -14,6 +14,7 @@ from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.work import State
 from pipelines.domains.mobile import files
+from pipelines.domains.mobile.feeds import FEEDS
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
@@ -38,53 +39,83 @@ def ledger(environment: Environment) -> Iterator[Ledger]:
         yield opened
 
 
-def land(environment: Environment, packages: int = 400, hours: int = 6) -> list[UploadFile]:
+def land(environment: Environment, packages: int = 400, hours: int = 6, events: int = 0) -> list[UploadFile]:
     mapping = PrivacyMapping.parse(files.read_mapping("").raw)
     pairs = [(entry.district, entry.authority) for entry in mapping.entries]
-    return land_samples(environment.landing, pairs, utc_now(), hours=hours, packages=packages, canaries=CANARIES)
+    return land_samples(
+        environment.landing, pairs, utc_now(), hours=hours, packages=packages, events=events, canaries=CANARIES
+    )
 
 
 def test_what_lands_is_filtered_and_delivered_and_every_record_is_accounted_for(
     environment: Environment, sandbox: Aae, ledger: Ledger
 ) -> None:
-    landed = land(environment)
+    landed = land(environment, events=60)
     assert all(ran.success for ran in settle(environment))
     assert verdict(ledger)[1] == SETTLED
-    filtered = list(ledger.items("mobile/packages"))
-    assert {item.state for item in filtered} == {State.SETTLED}
-    assert {item.name for item in filtered} == {file.key for file in landed}
-    by_name = {item.name: item.detail for item in filtered}
-    for file in landed:
-        assert by_name[file.key]["written"] == file.good, file.key
-        assert sum(by_name[file.key]["rejected"].values()) == len(file.bad), file.key
-    delivered = Counter(one.name for one in sandbox.received() if one.kept)
     outputs = [file for file in landed if file.good]
+    for feed in FEEDS.values():
+        filtered = list(ledger.items(feed.queue))
+        assert {item.state for item in filtered} == {State.SETTLED}
+        by_name = {item.name: item.detail for item in filtered}
+        of_feed = [file for file in landed if file.feed == feed.queue]
+        assert set(by_name) == {file.key for file in of_feed}
+        for file in of_feed:
+            assert by_name[file.key]["written"] == file.good, file.key
+            assert sum(by_name[file.key]["rejected"].values()) == len(file.bad), file.key
+        hours = {item.partition for item in filtered}
+        assert recorded_partitions(environment, feed.queue) == len(hours)
+        assert recorded_partitions(environment, feed.exports) == len(
+            {item.partition for item in ledger.items(feed.exports)}
+        )
+    delivered = Counter(one.name for one in sandbox.received() if one.kept)
     assert len(delivered) == len(outputs)
     assert set(delivered.values()) == {1}
-    hours = {item.partition for item in filtered}
-    assert recorded_partitions(environment, "mobile/packages") == len(hours)
-    assert recorded_partitions(environment, "aae/packages") == len(hours)
+
+
+def test_the_table_and_the_receipts_hold_all_that_was_done(
+    environment: Environment, sandbox: Aae, ledger: Ledger
+) -> None:
+    landed = land(environment, packages=100, hours=3, events=40)
+    list(settle(environment))
+    lake = environment.home / "lake"
+    rows = [
+        row for path in (lake / "mobile/events_table").rglob("*.parquet") for row in pq.read_table(path).to_pylist()
+    ]
+    assert len(rows) == sum(item.detail["events"] for item in ledger.items("mobile/events")) > 0
+    receipts = [row for path in (lake / "aae/receipts").rglob("*.parquet") for row in pq.read_table(path).to_pylist()]
+    told = {row["name"]: row for row in receipts if row["name"]}
+    assert set(told) == {one.name for one in sandbox.received()}
+    assert {row["sha256"] for row in told.values()} == {one.sha256 for one in sandbox.received()}
+    assert {row["state"] for row in told.values()} == {"settled"}
+    assert {row["landed_key"] for row in receipts} == {file.key for file in landed}
 
 
 def test_aae_has_the_very_bytes_of_the_lake_with_type_and_key(
     environment: Environment, sandbox: Aae, ledger: Ledger
 ) -> None:
-    land(environment, packages=50, hours=2)
+    land(environment, packages=50, hours=2, events=20)
     list(settle(environment))
     lake = Path(environment.home / "lake")
-    sent = list(ledger.items("aae/packages"))
-    assert sent
-    for item in sent:
-        assert (sandbox.folder / "objects" / item.detail["name"]).read_bytes() == (
-            lake / item.detail["key"]
-        ).read_bytes()
-    assert {one.content_type for one in sandbox.received()} == {"application/octet-stream"}
-    assert {str(one.query) for one in sandbox.received()} == {"{}"}
+    for queue, content_type, query in (
+        ("aae/packages", "application/octet-stream", {}),
+        ("aae/events", "application/json", {"feedName": "Epidemiological"}),
+    ):
+        sent = list(ledger.items(queue))
+        assert sent
+        names = {item.detail["name"] for item in sent}
+        for item in sent:
+            assert (sandbox.folder / "objects" / item.detail["name"]).read_bytes() == (
+                lake / item.detail["key"]
+            ).read_bytes()
+        received = [one for one in sandbox.received() if one.name in names]
+        assert {one.content_type for one in received} == {content_type}
+        assert [one.query for one in received] == [query] * len(sent)
 
 
 def test_nothing_planted_is_found_outside_landing(environment: Environment, sandbox: Aae) -> None:
     """Districts that no mapping knows, values of unknown keys, broken records: all of it stays where it landed."""
-    land(environment)
+    land(environment, events=60)
     sandbox.behave(Behaviour(status=500, times=3))  # failures write reasons, too
     list(settle(environment))
     landing = environment.home / "landing"

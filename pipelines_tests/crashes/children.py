@@ -1,4 +1,4 @@
-"""Processes that run a scenario and may die in it: forked from one that has every module loaded, so they cost little."""
+"""Processes that play a scenario and may die in it, forked from one that has every module loaded: they cost little."""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ class Uploader:
         version = sum(one.key.endswith(f"/{name}") for one in self.landed())
         texts = [f"device-{name}-{version}-{number}" for number in range(len(kinds))]
         make = _package if feed is PACKAGES else _submission
-        content = b"\n".join(make(text, kind, number) for number, (text, kind) in enumerate(zip(texts, kinds, strict=True)))
+        content = b"\n".join(
+            make(text, kind, number) for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
+        )
         key = f"{feed.queue}/{hour:%Y/%m/%d/%H}/{name}"
         path = self.root / "landing" / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,4 +108,3 @@ def _submission(text: str, kind: str, number: int) -> bytes:
         if kind == BAD:
             event["payload"]["riskScore"] = f"{CANARY}-score"
     return MARK * (kind == FUSSY) + orjson.dumps(record)
-

@@ -39,7 +39,7 @@ def prepared(scenario: str, root: Path, certificates: Certificates) -> Path:
 
 
 def clone(world: Path, root: Path) -> None:
-    """Another world like it. Stored objects are linked: they are never written to, and keep what tells versions apart."""
+    """Another world like it. Stored objects are linked: nobody writes into them, and they keep what tells versions."""
 
     def copy(source: str, target: str) -> None:
         stored = Path(source).relative_to(world).parts[0] in {"landing", "lake"}

@@ -6,11 +6,11 @@ import tempfile
 from pathlib import Path
 
 from pipelines.domains.mobile.feeds import EVENTS, PACKAGES
-from pipelines_tests.crashes import children, scenarios
+from pipelines_tests.crashes import children, scenarios, traffic
 from pipelines_tests.crashes.landings import BAD, GOOD
 from pipelines_tests.crashes.world import Place, World
 
-__all__ = ["children", "scenarios"]
+__all__ = ["children", "scenarios", "traffic"]
 
 
 def _work_a_little() -> None:

@@ -182,7 +182,9 @@ class World:
         credentials = credentials_of(self.credentials or Certificates(self.place.certificates))
         seconds = self.place.send_seconds
         limits = Limits(4, seconds, seconds)
-        endpoint = WatchedEndpoint(self.environment.aae_url(export.name), self.place.url, credentials, limits, self.step)
+        endpoint = WatchedEndpoint(
+            self.environment.aae_url(export.name), self.place.url, credentials, limits, self.step
+        )
         terms = Terms(4, self.lease, seconds, RUN_SECONDS, self.policy)
         return Delivery(
             *(self.ledger, self.lake, endpoint, export.queue, terms),

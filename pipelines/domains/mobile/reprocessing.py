@@ -83,8 +83,8 @@ def reprocess(
 ) -> None:
     """Move the records that were rejected for these reasons (none named: for any) into files of their own.
 
-    A record of which only the head was kept stays where it is. Files that came in after ``now`` are not looked at:
-    those that are made here may be rejected again at once.
+    A record of which only the head was kept stays where it is. The files that are made here are not looked at, though
+    their records may be rejected again before this has ended: they would go round and round.
 
     Args:
         feed: the feed.
@@ -92,12 +92,13 @@ def reprocess(
         ledger: the ledger.
         span: the hours of arrival.
         reasons: why the records were rejected.
-        now: when it began.
+        now: the wall clock.
         found: counts what is done, as it is done.
         dry_run: only count.
     """
+    made = set[str]()
     for item in ledger.items(feed.queue, span, [State.SETTLED]):
-        if item.seen_at >= now or not any(_is_wanted(reason, reasons) for reason in item.detail["rejected"]):
+        if item.name in made or not any(_is_wanted(reason, reasons) for reason in item.detail["rejected"]):
             continue
         found.files += 1
         with _part(feed, landing, item, reasons) as parted:
@@ -105,12 +106,14 @@ def reprocess(
                 found.skipped[parted] += 1
                 continue
             moves = not dry_run and bool(parted.moved)
-            if moves and not _move(feed, landing, ledger, item, parted, now):
+            key = _key(feed, item)
+            if moves and not _move(feed, landing, ledger, item, parted, key, now):
                 found.skipped[CHANGED] += 1
                 continue
             found.records.update(parted.moved)
             found.left.update(parted.left)
             if moves:
+                made.add(key)
                 _clean(landing, item, parted)
 
 
@@ -148,9 +151,8 @@ def _not_moved(landing: Objects, item: Item) -> Iterator[Reject]:
             yield reject
 
 
-def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Parted, now: datetime) -> bool:
+def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Parted, key: str, now: datetime) -> bool:
     """Whether the records were moved; not if another run, or a newer version of the file, came first."""
-    key = _key(feed, item)
     parted.chosen.seek(0)
     info = landing.put_file(key, parted.chosen)
     again = NewItem(

@@ -7,7 +7,7 @@ import os
 import signal
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -17,6 +17,7 @@ from typing import IO, Any
 import orjson
 import pytest
 
+from pipelines.adapters.ledger import Span
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.adapters.objects import ObjectInfo
 from pipelines.adapters.objects.files import FileObjects
@@ -302,9 +303,12 @@ class Meanwhile(SqlLedger):
 
 
 def with_meanwhile(
-    stage: Stage, before: Callable[[], object] = lambda: None, after: Callable[[], object] = lambda: None
+    stage: Stage,
+    before: Callable[[], object] = lambda: None,
+    after: Callable[[], object] = lambda: None,
+    kind: type[Meanwhile] = Meanwhile,
 ) -> Stage:
-    ledger = Meanwhile.on_sqlite(f"sqlite:///{stage.root / 'ledger.db'}")
+    ledger = kind.on_sqlite(f"sqlite:///{stage.root / 'ledger.db'}")
     assert isinstance(ledger, Meanwhile)
     ledger.before, ledger.after = before, after
     return replace(stage, ledger=ledger)
@@ -326,12 +330,25 @@ def test_of_two_runs_at_once_one_moves_the_records_and_the_other_leaves_nothing_
     assert rows(filtered) == 13
 
 
-def test_what_came_in_since_it_began_is_left_to_the_next_one_so_that_no_record_goes_round(filtered: Stage) -> None:
-    process_again(filtered, now=LATER)
-    filtered.work(LATER)
-    assert [item.detail["rejected"] for item in again(filtered)] == [WRONG]
-    assert process_again(filtered, now=LATER).files == 0
-    assert process_again(filtered, now=LATER + timedelta(microseconds=1)).files == 1
+class ReadSingly(Meanwhile):
+    """A ledger whose every page holds one item, so that each is read as late as can be."""
+
+    def items(self, queue: str, span: Span | None = None, states: Collection[State] | None = None) -> Iterator[Item]:
+        given = set[int]()
+        while following := [item for item in SqlLedger.items(self, queue, span, states) if item.id not in given]:
+            given.add(following[0].id)
+            yield following[0]
+
+
+def test_what_is_rejected_again_at_once_is_left_to_the_next_run_so_that_no_record_goes_round(filtered: Stage) -> None:
+    filtered.land("b.json", text([*GOOD, *BAD]))
+    filtered.run()
+    busy = with_meanwhile(filtered, after=lambda: filtered.work(LATER), kind=ReadSingly)
+    found = process_again(busy)
+    busy.ledger.close()
+    assert found.files == 2
+    assert [item.detail["rejected"] for item in again(filtered)] == [WRONG, {"not JSON": 3}]
+    assert process_again(filtered).files == 2
 
 
 class DyingObjects(FileObjects):
