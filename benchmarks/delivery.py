@@ -109,7 +109,7 @@ def send_serially(folder: Path, sandbox: Path, count: int) -> Sent:
     sent = 0
     begun, cpu = time.perf_counter(), time.process_time()
     with closing(HTTPSConnection(address.netloc, context=trust, timeout=30)) as connection:
-        for path in sorted((folder / "lake").iterdir())[:count]:
+        for path in sorted((folder / "lake").glob("*.json"))[:count]:
             connection.request("PUT", f"{address.path}/{quote(path.name)}", path.read_bytes(), headers)
             answer = connection.getresponse()
             answer.read()

@@ -19,12 +19,13 @@ from typing import TypeVar
 import pyarrow.parquet as pq
 from pyarrow import ArrowInvalid, BufferReader
 
-from pipelines.adapters.ledger import Family, Ledger
+from pipelines.adapters.ledger import Family, Ledger, Span
 from pipelines.adapters.objects import ObjectInfo, Objects
 from pipelines.core.periods import hour_of_hive_path, hour_of_path
 from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.aae import receipts
 from pipelines.domains.mobile import accepted, feeds, reprocessing
+from pipelines.domains.mobile.landed import AGAIN
 from pipelines.environment import Environment
 from pipelines.lost import begin_restoring, is_lost, make_whole
 
@@ -73,7 +74,7 @@ def restore(
         ledger.restore([Family(None, (one,)) for one in doubtful], now)
         ledger.take_in([_receipts_of(one) for one in doubtful], now)
         restored.doubtful += len(doubtful)
-    for waiting in _groups(_processed_again(landing)):
+    for waiting in _groups(_processed_again(ledger, landing, lake)):
         ledger.restore([Family(one) for one in waiting], now)
     for hours in _groups(_outdated_tables(lake)):
         ledger.take_in(hours, now)
@@ -156,15 +157,24 @@ def _receipts_of(item: NewItem) -> NewItem:
     return NewItem(feeds.RECEIPTS, day, "restored", day, 0, cause="restored", joins=True)
 
 
-def _processed_again(landing: Objects) -> Iterator[NewItem]:
-    """Records that were moved out of quarantine into files of their own, as work; what is known already stays."""
+def _processed_again(ledger: Ledger, landing: Objects, lake: Objects) -> Iterator[NewItem]:
+    """Records that were moved out of quarantine into files of their own, as work; what is known already stays.
+
+    A file that was left behind before its records were moved is none of these: they would count twice.
+    """
     for feed in feeds.FEEDS.values():
-        for info in landing.list(f"{reprocessing.FOLDER}/{feed.queue}/"):
-            partition = hour_of_path(info.key)
-            if partition is not None:
+        copies = landing.list(f"{reprocessing.FOLDER}/{feed.queue}/")
+        for partition, infos in groupby(copies, lambda info: hour_of_path(info.key)):
+            if partition is None:
+                continue
+            known = list(ledger.items(feed.queue, Span(partition, partition)))
+            named = {item.name for item in known} | {key for item in known for key in item.detail.get(AGAIN, ())}
+            for info in infos:
                 detail = {"etag": info.etag, "landed_at": info.modified.isoformat()}
                 version = f"{info.etag} {info.size}"
-                yield NewItem(feed.queue, info.key, version, partition, info.size, cause="restored", detail=detail)
+                copy = NewItem(feed.queue, info.key, version, partition, info.size, cause="restored", detail=detail)
+                if info.key in named or not reprocessing.is_left_behind(feed, landing, lake, copy, info.modified):
+                    yield copy
 
 
 def _outdated_tables(lake: Objects) -> Iterator[NewItem]:

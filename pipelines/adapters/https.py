@@ -28,6 +28,7 @@ from pipelines.core.delivery import Answer, Failure
 __all__ = ["CredentialError", "Credentials", "Https", "open_https", "read_retry_after"]
 
 _NO_QUERY: Mapping[str, str] = MappingProxyType({})
+_WHOLE_BYTES = 64 << 10  # of a body: written in one go up to this size
 _BODY_BYTES = 4096  # of an answer: read so that its connection can serve again, then dropped
 # Alerts by which the other side refuses our certificate, and with it the request.
 _REFUSAL = re.compile(r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED|DECRYPT_ERROR)$")
@@ -148,8 +149,9 @@ class _Endpoint:
         address = f"{self.destination}/{quote(name, safe='')}"
         if query:
             address += f"?{urlencode(query, quote_via=quote)}"
-        # A file and not bytes: aiohttp warns of large bytes, since it writes them in one go.
-        return await self._ask("PUT", address, data=io.BytesIO(body), headers={"Content-Type": content_type})
+        # Large bytes as a file: aiohttp warns of them, since it writes them in one go.
+        data = body if len(body) <= _WHOLE_BYTES else io.BytesIO(body)
+        return await self._ask("PUT", address, data=data, headers={"Content-Type": content_type})
 
     async def head(self) -> Answer:
         return await self._ask("HEAD", self.destination)

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.adapters.ledger import Span
-from pipelines.adapters.objects import ObjectInfo
 from pipelines.core.periods import hive_path, hour_of_path
 from pipelines.core.work import OPEN, Item, State
 from pipelines.domains.aae import receipts
@@ -56,7 +55,7 @@ class Verdict:
         self._judge_deliveries()
         self._judge_table()
         self._judge_receipts()
-        self.wrong += leaks(self.world.place.root)
+        self.wrong += leaks(self.world.place.root) + leaks(self.aae.folder)
         return self.wrong
 
     def _check(self, holds: bool, words: str) -> None:
@@ -208,8 +207,8 @@ def texts_of(body: bytes, feed: Feed) -> list[str]:
 
 
 def _column(body: bytes) -> list[str]:
-    texts: list[str] = pq.read_table(pa.BufferReader(body), columns=["devicemodel"])["devicemodel"].to_pylist()
-    return texts
+    column = pq.read_table(pa.BufferReader(body), columns=["devicemodel"])["devicemodel"]
+    return [str(text) for text in column.to_pylist()]
 
 
 def leaks(root: Path) -> list[str]:
@@ -232,8 +231,3 @@ def _contents(path: Path) -> Iterator[bytes]:
         yield orjson.dumps(file.read().to_pylist(), default=str)
     if raw.startswith(b"\x1f\x8b"):
         yield gzip.decompress(raw)
-
-
-def infos(world: World, folder: str) -> list[ObjectInfo]:
-    """What lies in a folder of the lake."""
-    return list(world.lake.list(folder))

@@ -54,9 +54,7 @@ class Uploader:
         version = sum(one.key.endswith(f"/{name}") for one in self.landed())
         texts = [f"device-{name}-{version}-{number}" for number in range(len(kinds))]
         make = _package if feed is PACKAGES else _submission
-        content = b"\n".join(
-            make(text, kind, number) for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
-        )
+        content = b"\n".join(map(make, texts, kinds, range(len(kinds))))
         key = f"{feed.queue}/{hour:%Y/%m/%d/%H}/{name}"
         path = self.root / "landing" / key
         path.parent.mkdir(parents=True, exist_ok=True)

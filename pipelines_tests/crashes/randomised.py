@@ -1,4 +1,4 @@
-"""One run of the simulated hour, by its seed: ``python -m pipelines_tests.crashes.randomised --seed 7 --minutes 60``."""
+"""One run of the simulated hour, by its seed: ``python -m pipelines_tests.crashes.randomised --seed 7``."""
 
 from __future__ import annotations
 

@@ -6,13 +6,12 @@ import os
 import shutil
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from pipelines.sandbox.aae import Behaviour, running
-from pipelines.sandbox.certificates import Certificates, make_certificates
+from pipelines.sandbox.certificates import Certificates
 from pipelines_tests.crashes.children import ACT, AGAIN, PREPARE, Told, play, run
 from pipelines_tests.crashes.invariants import Verdict
 from pipelines_tests.crashes.scenarios import SCENARIOS
@@ -22,11 +21,6 @@ from pipelines_tests.domains.aae.deliveries import KEY
 
 AT_ONCE = 4
 """Worlds that are tried side by side: they wait for disks and timers more than they work."""
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"), datetime.now(UTC))
 
 
 def prepared(scenario: str, root: Path, certificates: Certificates) -> Path:

@@ -35,7 +35,7 @@ from pipelines_tests.domains.mobile.stages import HOUR
 
 SEND_SECONDS = 0.4
 RETENTION = timedelta(minutes=10)
-STEPS = (3, 6, 12, 40)
+STEPS = (2, 4, 8, 30)
 """Deaths come at one of so many first steps of a process: most do little, some do much."""
 
 ILLNESSES: tuple[tuple[Behaviour, ...], ...] = (
@@ -79,6 +79,7 @@ INTERFERENCE: Mapping[str, Callable[[World], None]] = {
     "reprocess": World.reprocess,
     "retention": lambda world: world.delete_landed(world.now - RETENTION),
     "materialise": World.materialise,
+    "new mapping": World.change_mapping,
 }
 """What persons do now and then."""
 
@@ -105,7 +106,7 @@ def do(errand: Errand) -> None:
     owner = f"{errand.task} {errand.number}"
     more = {"now": errand.now, "mended": errand.mended, "credentials": credentials, "owner": owner}
     world = World.open(errand.place, step, **more)
-    (WORK | INTERFERENCE)[errand.task](world)
+    {**WORK, **INTERFERENCE}[errand.task](world)
     world.close()
 
 
@@ -173,9 +174,9 @@ class Traffic:
         """The other side falls ill, or gets well."""
         if self.now < self.ill_until:
             return
-        if self.chance.random() < 0.15:
+        if self.chance.random() < 0.3:
             self.aae.behave(*self.chance.choice(ILLNESSES))
-            self.ill_until = self.now + timedelta(seconds=self.chance.uniform(5, 90))
+            self.ill_until = self.now + timedelta(seconds=self.chance.uniform(3, 60))
             self.counts["outages"] += 1
         else:
             self.aae.behave()
@@ -185,7 +186,7 @@ class Traffic:
         interferes = self.chance.random() < 0.12
         task = self.chance.choice(list(INTERFERENCE if interferes else WORK))
         self.counts["interferences"] += interferes
-        at = self.chance.randint(1, self.chance.choice(STEPS)) if self.chance.random() < 0.75 else None
+        at = self.chance.randint(1, self.chance.choice(STEPS)) if self.chance.random() < 0.85 else None
         stranger = self.stranger if self.chance.random() < 0.05 else None
         return Errand(self.errands, task, self.place, self.now, at, self.mended, stranger)
 
@@ -217,7 +218,7 @@ def last_words(root: Path) -> str:
 
 
 def simulate(seed: int, minutes: float, root: Path) -> tuple[list[str], Counter[str]]:
-    """One run; what is wrong in the end, and what happened."""
+    """One run; what is wrong in the end, or after the ledger was lost and restored, and what happened."""
     made = datetime.now(UTC)
     ours = make_certificates(root / "certificates/ours", made)
     stranger = make_certificates(root / "certificates/stranger", made)
@@ -229,7 +230,20 @@ def simulate(seed: int, minutes: float, root: Path) -> tuple[list[str], Counter[
         traffic.go()
         left = traffic.calm_down()
         wrong = Verdict(left, aae, fixed=True).judge()
-        left.close()
-        traffic.counts["objects at the other side"] = len(list((aae.folder / "objects").iterdir()))
-        traffic.counts["requests"] = len(aae.received())
+        requests = len(aae.received())
+        traffic.counts |= {"objects": len(list((aae.folder / "objects").iterdir())), "requests": requests}
+        wrong += [f"restored: {words}" for words in _restored(left, aae)]
     return wrong, traffic.counts
+
+
+def _restored(world: World, aae: Aae) -> list[str]:
+    """What is wrong once the settled ledger was lost and rebuilt: nothing of it may be sent again."""
+    requests, now = len(aae.received()), world.now
+    world.lose_ledger()
+    again = World.open(world.place, now=now + timedelta(minutes=5), mended=True)
+    again.restore()
+    again.settle()
+    wrong = Verdict(again, aae, fixed=True).judge()
+    again.close()
+    sent = aae.received()[requests:]
+    return wrong + [f"{one.name} was sent again" for one in sent]

@@ -38,7 +38,7 @@ class Shift:
         seconds: the time after which it takes no more.
         stays: how long after its start it waits for more when nothing is due: to start another run costs seconds.
         at_once: items that are worked on side by side.
-        idle: called whenever nothing is due, and at the end.
+        idle: called whenever nothing is due, also when that ends the run.
         now: the wall clock.
     """
 

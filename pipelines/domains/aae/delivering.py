@@ -7,10 +7,11 @@ import hashlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.https import Https
@@ -30,6 +31,15 @@ repeats only sends that the other side takes as the same object."""
 
 BYTES_AT_ONCE = 256 << 20
 """Objects are small; a few huge ones must not be in memory all at the same time."""
+
+SMALL_BYTES = 64 << 10
+READ_TOGETHER = 8
+"""So many objects that are small are read in one go: to hand one over to a thread and back costs more than to read it.
+
+They are not counted in the bound on memory: all that a run holds of them is less than one that is huge.
+"""
+
+_Read: TypeAlias = bytes | ObjectMissing | ObjectsUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +148,42 @@ class Delivery:
                 span=span,
             )
             leases.hold(items, claimed_at)
+            small = [item for item in items if item.size <= SMALL_BYTES]
+            for start in range(0, len(small), READ_TOGETHER):
+                together = small[start : start + READ_TOGETHER]
+                reading = asyncio.ensure_future(asyncio.to_thread(self._read, together))
+                for at, item in enumerate(together):
+                    self._start(self._deliver(item, reading, at, https, leases))
             for item in items:
-                task = asyncio.create_task(self._deliver(item, https, leases))
-                self._flying.add(task)
-                task.add_done_callback(self._flying.discard)
+                if item.size > SMALL_BYTES:
+                    self._start(self._deliver_large(item, https, leases))
         return bool(self._flying)
 
-    async def _deliver(self, item: Item, https: Https, leases: Leases) -> None:
+    def _start(self, delivery: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(delivery)
+        self._flying.add(task)
+        task.add_done_callback(self._flying.discard)
+
+    def _read(self, items: Sequence[Item]) -> list[_Read]:
+        """Read objects; in place of one that can't be had stands why."""
+        bodies: list[_Read] = []
+        for item in items:
+            try:
+                bodies.append(self._lake.get(item.detail["key"]))
+            except (ObjectMissing, ObjectsUnavailable) as error:
+                bodies.append(error)
+        return bodies
+
+    async def _deliver_large(self, item: Item, https: Https, leases: Leases) -> None:
+        async with self._memory.take(item.size):
+            await self._deliver(item, asyncio.to_thread(self._read, [item]), 0, https, leases)
+
+    async def _deliver(
+        self, item: Item, reading: Awaitable[Sequence[_Read]], at: int, https: Https, leases: Leases
+    ) -> None:
+        """Deliver the object that stands at ``at`` in what is being read."""
         try:
-            async with self._memory.take(item.size):
-                outcome = await self._attempt(item, https, leases)
+            outcome = await self._attempt(item, (await reading)[at], https, leases)
         except Exception as error:
             self._errors.append(error)
             outcome = replace(self._withheld(item, Reason.INTERNAL), uncertain=True)  # it may have left before
@@ -155,12 +191,10 @@ class Delivery:
             outcome = replace(outcome, releases=(receipts_request(item),))
         self._finished.append((item, outcome))
 
-    async def _attempt(self, item: Item, https: Https, leases: Leases) -> Outcome:
-        try:
-            body = await asyncio.to_thread(self._lake.get, item.detail["key"])
-        except ObjectMissing:
+    async def _attempt(self, item: Item, body: _Read, https: Https, leases: Leases) -> Outcome:
+        if isinstance(body, ObjectMissing):
             return self._withheld(item, Reason.ALTERED)
-        except ObjectsUnavailable:
+        if isinstance(body, ObjectsUnavailable):
             return self._withheld(item, Reason.UNREADABLE)
         if hashlib.sha256(body).hexdigest() != item.version:
             return self._withheld(item, Reason.ALTERED)
@@ -193,7 +227,9 @@ class Delivery:
         dead = self._terms.policy.exhausted(attempts) and reason is not Reason.UNREADABLE
         due = self._now() + self._terms.policy.pause(attempts, 0.0)
         state = State.DEAD if dead else State.PENDING
-        return Outcome(item.id, item.fence, state, due_at=due, uncertain=item.uncertain, reason=reason)
+        # Nor may so many attempts go by meanwhile that its first failure at the other side would be its last.
+        counted = reason is not Reason.UNREADABLE or not self._terms.policy.exhausted(attempts + 1)
+        return Outcome(item.id, item.fence, state, counted, due, item.uncertain, reason=reason)
 
     async def _record_regularly(self, leases: Leases) -> None:
         """Record until the run ends; an error here ends the run, since what is not recorded would be sent again."""

@@ -94,19 +94,19 @@ def source_name(key: str) -> str:
     return key.rsplit("/", 1)[-1]
 
 
-def output_key(item: Item) -> str:
+def output_key(item: Item | NewItem) -> str:
     """What is made of a landed file, in the lake. The whole key decides, so that no two files share an output."""
     feed = FEEDS[item.queue]
     source = f"{source_name(item.name)}.parquet" if feed.keeps_source_name else export_name(item)
     return f"{item.queue}/{hive_path(item.partition)}/{source}"
 
 
-def quarantine_key(item: Item) -> str:
+def quarantine_key(item: Item | NewItem) -> str:
     """The rejected records of a landed file, under the landing URL, since they are raw."""
     return f"quarantine/{item.queue}/{hive_path(item.partition)}/{source_name(item.name)}.jsonl"
 
 
-def export_name(item: Item) -> str:
+def export_name(item: Item | NewItem) -> str:
     """The name of a landed file's output where it is delivered; that of a rewritten file is the same."""
     return FEEDS[item.queue].export_name(item.partition, item.name)
 

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
+from pipelines.core.lines import Line, split_lines
 from pipelines.core.periods import hour_start
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.mobile import feeds
@@ -28,7 +29,7 @@ from pipelines.domains.mobile.feeds import EVENTS, Feed
 from pipelines.domains.mobile.intake import LONGEST_NAME
 from pipelines.domains.mobile.landed import AGAIN, MOVED
 from pipelines.domains.mobile.line_numbers import Collected, LineNumbers
-from pipelines.domains.mobile.quarantine import DamagedQuarantine, Reject, read_rejects, write_reject
+from pipelines.domains.mobile.quarantine import LONGEST_LINE, DamagedQuarantine, Reject, read_rejects, write_reject
 
 FOLDER = "reprocessed"
 """Under the landing URL, beside the feeds' folders."""
@@ -115,6 +116,49 @@ def reprocess(
             if moves:
                 made.add(key)
                 _clean(landing, item, parted)
+
+
+def is_left_behind(feed: Feed, landing: Objects, lake: Objects, copy: NewItem, made_at: datetime) -> bool:
+    """Whether a file with records to be processed again, of which no ledger tells, comes from a run that moved nothing.
+
+    Nothing was made of it then, and its records are in the quarantine still, unless a newer version of the file that
+    they came from took their place.
+    """
+    if _exists(lake, feeds.output_key(copy)) or _exists(landing, feeds.quarantine_key(copy)):
+        return False
+    stem = feeds.source_name(copy.name).partition(feeds.AGAIN_MARK)[0]
+    folder = feeds.quarantine_key(copy).rpartition("/")[0]
+    record = _first_record(feed, landing, copy.name)
+    for info in landing.list(f"{folder}/"):
+        if feeds.source_name(info.key).startswith(stem) and _holds(landing, info.key, record):
+            return True
+    source = f"{feed.queue}/{hour_start(copy.partition):%Y/%m/%d/%H}/{stem}{'.json' if feed is EVENTS else ''}"
+    try:
+        return landing.head(source).modified > made_at
+    except ObjectMissing:
+        return False
+
+
+def _first_record(feed: Feed, landing: Objects, key: str) -> bytes:
+    if feed is EVENTS:
+        return landing.get(key)
+    lines = split_lines(landing.stream(key), LONGEST_LINE)
+    return next((line.data for line in lines if isinstance(line, Line)), b"")
+
+
+def _holds(landing: Objects, key: str, record: bytes) -> bool:
+    try:
+        return any(reject.raw == record for reject in read_rejects(landing.stream(key)))
+    except DamagedQuarantine:
+        return False
+
+
+def _exists(store: Objects, key: str) -> bool:
+    try:
+        store.head(key)
+    except ObjectMissing:
+        return False
+    return True
 
 
 def _is_wanted(reason: str, reasons: Collection[str]) -> bool:

@@ -164,7 +164,9 @@ def test_metadata_has_counts_and_reasons_and_nothing_else(house: House) -> None:
 
 def test_the_endpoint_is_observed(house: House) -> None:
     house.aae.behave(Behaviour(status=503, names="late*"))
-    house.release("a.parquet", "late.parquet")
+    house.release("a.parquet")
+    house.run(TEN)
+    house.release("late.parquet")
     house.release("b.parquet", "c.parquet", destination="https://aae.example/c19appdata")
     result = house.run(TEN)
     (event,) = house.kept(result, dg.DagsterEventType.ASSET_OBSERVATION)
