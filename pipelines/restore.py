@@ -169,12 +169,23 @@ def _processed_again(ledger: Ledger, landing: Objects, lake: Objects) -> Iterato
                 continue
             known = list(ledger.items(feed.queue, Span(partition, partition)))
             named = {item.name for item in known} | {key for item in known for key in item.detail.get(AGAIN, ())}
-            for info in infos:
-                detail = {"etag": info.etag, "landed_at": info.modified.isoformat()}
-                version = f"{info.etag} {info.size}"
-                copy = NewItem(feed.queue, info.key, version, partition, info.size, cause="restored", detail=detail)
-                if info.key in named or not reprocessing.is_left_behind(feed, landing, lake, copy, info.modified):
+            taken = set[bytes]()
+            for info in sorted(infos, key=lambda info: info.modified, reverse=True):  # once moved, none is copied
+                copy = _copy(feed, info, partition)
+                if info.key in named:
                     yield copy
+                elif not reprocessing.is_left_behind(feed, landing, lake, known, copy):
+                    record = reprocessing.first_record(feed, landing, info.key)
+                    if record not in taken:
+                        taken.add(record)
+                        yield copy
+
+
+def _copy(feed: feeds.Feed, info: ObjectInfo, partition: str) -> NewItem:
+    detail = {"etag": info.etag, "landed_at": info.modified.isoformat()}
+    return NewItem(
+        feed.queue, info.key, f"{info.etag} {info.size}", partition, info.size, cause="restored", detail=detail
+    )
 
 
 def _outdated_tables(lake: Objects) -> Iterator[NewItem]:

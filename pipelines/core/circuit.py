@@ -28,8 +28,9 @@ class Circuit:
         probe_at: from when on one object may try whether the system is back.
         probes: how many have failed so far, with that which opened it.
         reason: of the last failure.
-        objects: how many objects failed in this row; one that fails again after another counts again.
-        last: the id of the item that failed last.
+        objects: how many objects failed in this row; one that fails again after another counts again. None, as long as
+            it is just the one that failed before the others got through: that one is at fault, not the system.
+        last: the id of the item that failed last, be it before the last success.
     """
 
     failures: int = 0
@@ -56,13 +57,19 @@ class Circuit:
     ) -> Circuit:
         """The circuit after one more answer, to the attempt at this item."""
         if judgement.verdict in (Verdict.DONE, Verdict.OBJECT):
-            return Circuit()  # a refusal of one object is an answer too: the system is there and lets us in
-        row = replace(self, failures=self.failures + 1, objects=self.objects + (item_id != self.last), last=item_id)
+            # A refusal of one object is an answer too: the system is there and lets us in. Whoever failed last may have
+            # failed by itself: it is remembered until it has an answer of its own.
+            return Circuit(last=None if item_id == self.last else self.last)
+        if not self.failures:
+            objects = int(item_id != self.last)
+        else:
+            objects = self.objects if item_id == self.last else max(1, self.objects) + 1
+        row = replace(self, failures=self.failures + 1, objects=objects, last=item_id)
         if self.allowance(now) == 0:
             return row  # sent before it opened: no probe, and no reason to wait longer
         row = replace(row, reason=judgement.reason)
         tripped = row.failures >= TRIPS_AFTER and row.objects >= _OBJECTS
-        if not (self.is_open or tripped or judgement.verdict is Verdict.SYSTEM):
+        if not (self.is_open or tripped or (judgement.verdict is Verdict.SYSTEM and objects)):
             return row
         probes = self.probes + 1
         wait = max(policy.pause(probes, 0.0, retry_after), timedelta(seconds=1))

@@ -116,7 +116,36 @@ def test_what_was_on_its_way_when_it_opened_does_not_count_as_probes() -> None:
 
 @pytest.mark.parametrize("answer", [DONE, REFUSED])
 def test_a_successful_probe_closes_it(answer: Judgement) -> None:
-    assert after(answer, circuit=after(FORBIDDEN), now=NOW + timedelta(minutes=1)) == Circuit()
+    assert after(answer, circuit=after(FORBIDDEN, item=7), now=NOW + timedelta(minutes=1), item=8) == Circuit(last=7)
+
+
+def test_one_object_that_is_not_let_in_while_others_are_is_itself_at_fault() -> None:
+    """Else it would shut the circuit again and again, and all that follows would wait for its probes."""
+    circuit = after(FORBIDDEN, item=7)
+    circuit = after(DONE, circuit=circuit, now=NOW + timedelta(minutes=1), item=8)
+    for _ in range(3):
+        circuit = after(FORBIDDEN, circuit=circuit, now=NOW + timedelta(minutes=2), item=7)
+        assert not circuit.is_open
+        circuit = after(DONE, circuit=circuit, now=NOW + timedelta(minutes=2), item=9)
+    assert after(FORBIDDEN, circuit=circuit, item=8).is_open
+
+
+def test_what_gets_through_at_last_is_no_longer_suspected() -> None:
+    circuit = after(FORBIDDEN, item=7)
+    circuit = after(DONE, circuit=circuit, now=NOW + timedelta(minutes=1), item=8)
+    circuit = after(DONE, circuit=circuit, item=7)
+    assert circuit == Circuit()
+    assert after(FORBIDDEN, circuit=circuit, item=7).is_open
+
+
+def test_a_suspect_stays_one_until_another_object_fails_as_well() -> None:
+    """On a quiet feed nobody may get through, or fail, in between."""
+    circuit = after(FORBIDDEN, item=7)
+    circuit = after(DONE, circuit=circuit, now=NOW + timedelta(minutes=1), item=8)
+    alone = after(*[FORBIDDEN] * 10, circuit=circuit, item=7)
+    assert (alone.is_open, alone.failures, alone.objects) == (False, 10, 0)
+    both = after(FORBIDDEN, circuit=alone, item=9)
+    assert (both.is_open, both.objects) == (True, 2)
 
 
 def test_a_busy_probe_leaves_it_open() -> None:
@@ -170,4 +199,4 @@ def test_without_an_answer_about_the_system_it_opens_only_after_enough_failures_
         enough = [end for end in range(TRIPS_AFTER, len(row) + 1) if len(set(row[:end])) > 1]
         assert circuit.is_open == bool(enough)
         assert circuit.failures == len(row)
-        assert circuit.last == (row[-1] if row else None)
+        assert not row or circuit.last == row[-1]

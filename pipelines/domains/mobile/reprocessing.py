@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
-from pipelines.core.lines import Line, split_lines
+from pipelines.core.lines import BrokenStream, Line, gunzip, split_lines
 from pipelines.core.periods import hour_start
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.mobile import feeds
@@ -118,35 +118,44 @@ def reprocess(
                 _clean(landing, item, parted)
 
 
-def is_left_behind(feed: Feed, landing: Objects, lake: Objects, copy: NewItem, made_at: datetime) -> bool:
+def is_left_behind(feed: Feed, landing: Objects, lake: Objects, known: Collection[Item], copy: NewItem) -> bool:
     """Whether a file with records to be processed again, of which no ledger tells, comes from a run that moved nothing.
 
-    Nothing was made of it then, and its records are in the quarantine still, unless a newer version of the file that
-    they came from took their place.
+    Nothing was made of it then. Its records are in the quarantine still; or they were moved later, into another file;
+    or a newer version of the file that they came from took their place. ``known`` are the files of its hour.
     """
     if _exists(lake, feeds.output_key(copy)) or _exists(landing, feeds.quarantine_key(copy)):
         return False
+    record = first_record(feed, landing, copy.name)
     stem = feeds.source_name(copy.name).partition(feeds.AGAIN_MARK)[0]
-    folder = feeds.quarantine_key(copy).rpartition("/")[0]
-    record = _first_record(feed, landing, copy.name)
-    for info in landing.list(f"{folder}/"):
-        if feeds.source_name(info.key).startswith(stem) and _holds(landing, info.key, record):
+    for info in landing.list(f"{feeds.quarantine_key(copy).rpartition('/')[0]}/"):
+        if feeds.source_name(info.key).startswith(stem) and _is_quarantined(landing, info.key, record):
             return True
-    source = f"{feed.queue}/{hour_start(copy.partition):%Y/%m/%d/%H}/{stem}{'.json' if feed is EVENTS else ''}"
+    key = f"{feed.queue}/{hour_start(copy.partition):%Y/%m/%d/%H}/{stem}{'.json' if feed is EVENTS else ''}"
+    source = next((item.detail for item in known if item.name == key and item.state is State.SETTLED), {})
     try:
-        return landing.head(source).modified > made_at
-    except ObjectMissing:
-        return False
+        line = next((number for number, one in _records(feed, landing, key) if one == record), None)
+    except (ObjectMissing, ObjectChanged, BrokenStream):
+        return AGAIN in source
+    return line is None or line in LineNumbers.read(source.get(MOVED, ()))
 
 
-def _first_record(feed: Feed, landing: Objects, key: str) -> bytes:
+def first_record(feed: Feed, landing: Objects, key: str) -> bytes:
+    """The first record of a landed file, empty if it has none."""
+    return next((record for _, record in _records(feed, landing, key)), b"")
+
+
+def _records(feed: Feed, landing: Objects, key: str) -> Iterator[tuple[int, bytes]]:
     if feed is EVENTS:
-        return landing.get(key)
-    lines = split_lines(landing.stream(key), LONGEST_LINE)
-    return next((line.data for line in lines if isinstance(line, Line)), b"")
+        yield 1, landing.get(key)
+        return
+    chunks = landing.stream(key)
+    for line in split_lines(gunzip(chunks) if key.endswith(".gz") else chunks, LONGEST_LINE):
+        if isinstance(line, Line):
+            yield line.number, line.data
 
 
-def _holds(landing: Objects, key: str, record: bytes) -> bool:
+def _is_quarantined(landing: Objects, key: str, record: bytes) -> bool:
     try:
         return any(reject.raw == record for reject in read_rejects(landing.stream(key)))
     except DamagedQuarantine:
