@@ -273,7 +273,7 @@ def test_what_is_not_in_hand_is_not_held(ledger: Ledger) -> None:
     assert seen == [(True, False)]
 
 
-def test_what_cannot_even_begin_fails_the_run_and_is_taken_over_later(ledger: Ledger) -> None:
+def test_what_cannot_even_begin_fails_the_run_and_costs_no_item_an_attempt(ledger: Ledger) -> None:
     ledger.take_in([new()], NOW)
 
     def outcomes() -> Work:
@@ -281,5 +281,5 @@ def test_what_cannot_even_begin_fails_the_run_and_is_taken_over_later(ledger: Le
 
     with pytest.raises(OSError, match="the lake"):
         list(work_through(ledger, QUEUE, outcomes, POLICY, SHIFT))
-    assert states(ledger) == {"a.json 1": State.CLAIMED}
-    assert len(list(work(ledger, shift=at(NOW + 2 * LEASE)))) == 1
+    assert states(ledger) == {"a.json 1": State.PENDING}
+    assert [item.attempts for item in work(ledger)] == [0]

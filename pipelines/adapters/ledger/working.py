@@ -66,7 +66,7 @@ def work_through(
     Args:
         ledger: the ledger.
         queue: what to take items of.
-        outcomes: called for each group, gives what works on one of its items.
+        outcomes: called before each group is claimed, gives what works on one of its items.
         policy: how often an item is tried on which an error of our own came up.
         shift: how the run works.
         span: the partitions to take items of.
@@ -75,6 +75,7 @@ def work_through(
     with Leases(ledger, shift.lease, shift.now) as leases, ThreadPoolExecutor(shift.at_once) as side_by_side:
         held = partial(leases.holds, seconds=_MARGIN * shift.lease.total_seconds())
         while (spent := time.monotonic() - begun) < shift.seconds:
+            outcome = outcomes()  # before anything is claimed: what can't begin must cost no item an attempt
             claimed_at = steady_seconds()
             items = ledger.claim(
                 queue,
@@ -93,7 +94,7 @@ def work_through(
                 continue
             leases.hold(items, claimed_at)
             try:
-                work = partial(_work_on, outcomes(), held, policy, shift.now)
+                work = partial(_work_on, outcome, held, policy, shift.now)
                 counted = ledger.settle(_each(work, items, side_by_side), shift.now())
             finally:
                 leases.drop(item.id for item in items)
