@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +13,19 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import privacy_filter
+from benchmarks import delivery, latency, privacy_filter, tick
 from benchmarks.measures import Measure, Way, measure, run_apart
 
 console = Console(highlight=False)
 
 BOUNDS: Mapping[str, float] = {"naive": 0.1, "least": 3.5}
-"""The processor time of ours may be so many times that of another way."""
+"""The processor time of the filter may be so many times that of another way."""
+
+DELIVERY_BOUND = 40.0
+"""So many times as many objects in a second as a serial client."""
+
+TICK_BOUND = 1.5
+"""A tick over a thousand times as much that is done may take so many times as long; the rest is noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,9 @@ class Size:
     packages: int
     landings: Sequence[int]
     rounds: int
+    objects: int
+    settled: Sequence[int]
+    files: int
 
 
 def measure_filter(size: Size, folder: Path) -> None:
@@ -66,21 +76,88 @@ def _add_row(table: Table, form: str, name: str, rounds: Sequence[Mapping[str, M
     table.add_row(form, name, f"{each:,.1f}", f"{1e6 / each:,.0f}", f"{ratio:.2f}", bound)
 
 
-BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {"privacy_filter": measure_filter}
+def measure_delivery(size: Size, folder: Path) -> None:
+    """Compare ours with a serial client, which sends a twentieth of the objects: its pace does not change."""
+    sandbox = folder / "sandbox"
+    ratios, paces = list[float](), list[tuple[float, float]]()
+    with delivery.other_side(sandbox):
+        for number in range(size.rounds):
+            stage = folder / str(number)
+            delivery.release(stage, size.objects)
+            serial = delivery.send_serially(stage, sandbox, max(1, size.objects // 20))
+            ours = delivery.deliver(stage, sandbox)
+            if ours.objects != size.objects:
+                raise click.ClickException(f"{ours.objects} of {size.objects} objects were delivered")
+            paces.append((ours.objects / ours.seconds, serial.objects / serial.seconds))
+            ratios.append(paces[-1][0] / paces[-1][1])
+    table = Table("objects", "ours, a second", "serial, a second", "ours to serial", "bound")
+    pace, serial_pace = (median(way) for way in zip(*paces, strict=True))
+    bound = f"at least {DELIVERY_BOUND:g}" + ("" if median(ratios) >= DELIVERY_BOUND else ": missed")
+    table.add_row(f"{size.objects:,}", f"{pace:,.0f}", f"{serial_pace:,.1f}", f"{median(ratios):,.1f}", bound)
+    console.print(table)
+
+
+def measure_tick(size: Size, folder: Path) -> None:
+    """Weigh a tick over ledgers that hold little and much that is done, in turn."""
+    for settled in size.settled:
+        run_apart(tick.fill, folder / str(settled), settled)
+    rounds = [
+        [run_apart(tick.tick, folder / str(settled), settled, TICKS) for settled in size.settled]
+        for _ in range(size.rounds)
+    ]
+    table = Table("settled files", "ms of CPU a tick", "to the first", "bound")
+    for place, settled in enumerate(size.settled):
+        cpu = median(each[place].cpu for each in rounds)
+        ratio = median(each[place].cpu / each[0].cpu for each in rounds)
+        bound = f"at most {TICK_BOUND:g}" + ("" if ratio <= TICK_BOUND else ": missed") if place else ""
+        table.add_row(f"{settled:,}", f"{1000 * cpu:.1f}", f"{ratio:.2f}", bound)
+    console.print(table)
+
+
+def measure_latency(size: Size, folder: Path) -> None:
+    """Drop files into a running platform, and see when they are at the stand-in for AAE."""
+    table = Table("feed", "files", "median, s", "95 % within, s", "longest, s")
+    for queue, taken in latency.delays(folder, size.files).items():
+        ranked = sorted(taken)
+        within = ranked[min(len(ranked) - 1, math.ceil(0.95 * len(ranked)) - 1)]
+        table.add_row(queue, str(len(ranked)), f"{median(ranked):.1f}", f"{within:.1f}", f"{ranked[-1]:.1f}")
+    console.print(table)
+
+
+TICKS = 50
+
+BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
+    "privacy_filter": measure_filter,
+    "delivery": measure_delivery,
+    "tick": measure_tick,
+    "latency": measure_latency,
+}
 
 
 @click.command()
 @click.option("--only", type=click.Choice(list(BENCHMARKS)), multiple=True, help="This benchmark; can be repeated.")
 @click.option("--packages", default=62_500, show_default=True, help="Packages of the file that the ways share.")
 @click.option("--landing", default=[62_500, 1_000_000], show_default=True, multiple=True, help="Packages to land.")
+@click.option("--objects", default=10_000, show_default=True, help="Objects to deliver.")
+@click.option("--settled", default=[1_000, 1_000_000], show_default=True, multiple=True, help="Files that are done.")
+@click.option("--files", default=30, show_default=True, help="Files of each feed to drop; about 9 seconds for both.")
 @click.option("--rounds", default=5, show_default=True, help="How often each way is measured, in turn.")
-def main(only: Sequence[str], packages: int, landing: Sequence[int], rounds: int) -> None:
+def main(
+    only: Sequence[str],
+    packages: int,
+    landing: Sequence[int],
+    objects: int,
+    settled: Sequence[int],
+    files: int,
+    rounds: int,
+) -> None:
     """Measure, each way in a process of its own, on data made for the purpose (that is not measured)."""
+    size = Size(packages, landing, rounds, objects, settled, files)
     for name, run in BENCHMARKS.items():
         if not only or name in only:
             console.rule(name)
             with tempfile.TemporaryDirectory() as folder:
-                run(Size(packages, landing, rounds), Path(folder))
+                run(size, Path(folder))
 
 
 if __name__ == "__main__":

@@ -63,9 +63,7 @@ def release(folder: Path, count: int) -> None:
                 lake.put(name, body)
                 detail = {"key": name, "name": name, "content_type": _KIND}
                 sha256 = hashlib.sha256(body).hexdigest()
-                items.append(
-                    NewItem(_QUEUE, name, sha256, _HOUR, len(body), destination=_DESTINATION, detail=detail)
-                )
+                items.append(NewItem(_QUEUE, name, sha256, _HOUR, len(body), destination=_DESTINATION, detail=detail))
             ledger.take_in(items, utc_now())
 
 

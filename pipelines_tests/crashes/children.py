@@ -13,7 +13,7 @@ from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from pipelines_tests.crashes.steps import Dying, step_inside
+from pipelines_tests.crashes.steps import Dying, Moment, step_inside
 from pipelines_tests.crashes.world import LEASE, Place, World
 
 processes = multiprocessing.get_context("forkserver")
@@ -24,13 +24,12 @@ PREPARE, ACT, AGAIN = "prepare", "act", "again"
 
 @dataclass(frozen=True)
 class Told:
-    """What a child is to do: a part of a scenario, in a place, to die at a step or not; ``inside`` counts those too."""
+    """What a child is to do: a part of a scenario, in a place, to die at a step or not."""
 
     scenario: str
     part: str
     place: Place
-    at: int | None = None
-    inside: bool = False
+    at: Moment | None = None
 
     @property
     def log(self) -> Path:
@@ -51,8 +50,7 @@ def play(told: Told) -> None:
         later = 2 * LEASE if told.part == AGAIN else timedelta(0)
         world = World.open(told.place, step, owner=told.part)
         world.now += timedelta(hours=2) + later
-        if told.inside:
-            step_inside([told.place.root], step)
+        step_inside([told.place.root / name for name in ("lake", "landing")], step)
         scenario.act(world)
     world.close()
 

@@ -7,7 +7,7 @@ a sensor or a person, starts it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from pipelines.domains.mobile import accepted
@@ -75,6 +75,12 @@ def _settle_fussy(world: World) -> None:
     world.settle()
 
 
+def _settle_slowly(world: World) -> None:
+    """Each send takes so long that the leases are renewed meanwhile."""
+    world.place, world.lease = replace(world.place, send_seconds=0.9), timedelta(seconds=1.4)
+    world.settle()
+
+
 def _replay(world: World) -> None:
     world.replay()
     world.settle()
@@ -130,6 +136,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "events": Scenario(_land_events, World.settle),
     "packages": Scenario(_land_packages, World.settle),
     "outage": Scenario(_land_both, World.settle, outage=[Behaviour(401, times=1), Behaviour(cut=Cut.AFTER, times=1)]),
+    "slow answers": Scenario(_land_both, _settle_slowly, outage=[Behaviour(delay=0.7)]),
     "replay": Scenario(_settle_both, _replay, refuses=True),
     "pause and resume": Scenario(_land_both, _pause_and_resume),
     "reprocess": Scenario(_settle_fussy, _reprocess, fixed=True),

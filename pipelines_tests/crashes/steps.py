@@ -2,8 +2,8 @@
 
 A step is the moment after any call that changes something outside the process: every public method of the adapters'
 protocols that is not named here as one that only reads. A method that is added later is thus a step from the beginning.
-The moment before a call is the one after the call before it. Inside of such calls the writes to files, and the
-statements and commits of the ledger, may be steps too.
+The moment before a call is the one after the call before it. Inside of such calls each change of files is a step too;
+a transaction of the ledger has none, since it is whole or not at all, which the ledger's own tests try.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -20,8 +21,6 @@ from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
-
-import sqlalchemy as sa
 
 from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.https import Https
@@ -70,13 +69,17 @@ def nothing(_: str) -> None:
     """No step kills."""
 
 
+Moment = int | tuple[str, int]
+"""A step, counted from 1: among all of them, or among those of one name. Side by side only the latter is the same."""
+
+
 @dataclass
 class Dying:
-    """Notes every step in a file, and kills the process at one of them; steps are counted from 1."""
+    """Notes every step in a file, and kills the process at one of them."""
 
     log: Path
-    at: int | None = None
-    count: int = 0
+    at: Moment | None = None
+    counts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -85,9 +88,9 @@ class Dying:
 
     def __call__(self, name: str) -> None:
         with self._lock:  # once it is decided nothing else gets further
-            self.count += 1
+            self.counts[name] += 1
             os.write(self._file, f"{name}\n".encode())
-            if self.count == self.at:
+            if self.at in {self.counts.total(), (name, self.counts[name])}:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     @staticmethod
@@ -166,7 +169,7 @@ _FILE_EFFECTS = {"os.mkdir": 0, "os.rename": 0, "os.remove": 0, "os.rmdir": 0, "
 
 
 def step_inside(folders: list[Path], step: Step) -> None:
-    """From now on, and for the rest of this process, every write below these folders and to the ledger is a step."""
+    """From now on, and for the rest of this process, every change of files below these folders is a step before it."""
     below = tuple(f"{folder}{os.sep}" for folder in folders)
     busy = threading.local()
 
@@ -179,15 +182,7 @@ def step_inside(folders: list[Path], step: Step) -> None:
             return
         if str(path).startswith(below):
             busy.now = True
-            step(f"before {event} in {Path(path).relative_to(below[0]).parts[0]}")
+            step(f"before {event} in {next(one.name for one in folders if one in Path(path).parents)}")
             busy.now = False
 
     sys.addaudithook(told)
-
-    def stated(_: Any, __: Any, statement: str, *___: Any) -> None:
-        verb = statement.split(maxsplit=1)[0]
-        if verb in {"INSERT", "UPDATE", "DELETE"}:
-            step(f"after {verb}")
-
-    sa.event.listen(sa.Engine, "after_cursor_execute", stated)
-    sa.event.listen(sa.Engine, "commit", lambda _: step("before COMMIT"))

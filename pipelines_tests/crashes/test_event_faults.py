@@ -45,16 +45,20 @@ def landed(world: World, name: str) -> Item:
     return [item for item in world.ledger.items(EVENTS.queue) if item.name.endswith(f"/{name}")][-1]
 
 
-@pytest.mark.parametrize("content", CONTENTS)
-def test_a_bad_submission_stays_here_with_its_reason_and_stops_no_other(content: str, world: World, aae: Aae) -> None:
-    land_raw(world, "bad.json", CONTENTS[content])
+def test_bad_submissions_stay_here_with_their_reasons_and_stop_no_other(world: World, aae: Aae) -> None:
+    names = {f"bad-{number}.json": name for number, name in enumerate(CONTENTS)}
+    for name, content in names.items():
+        land_raw(world, name, CONTENTS[content])
     world.uploader.land(EVENTS, "good.json", [GOOD])
     world.settle()
-    item = landed(world, "bad.json")
-    assert (item.state, item.detail["written"], sum(item.detail["rejected"].values())) == (State.SETTLED, 0, 1)
-    assert [one.name for one in aae.received()] == [EVENTS.export_name(item.partition, landed(world, "good.json").name)]
-    quarantined = world.place.root / f"landing/quarantine/{EVENTS.queue}/date=2026-03-01/hour=12/bad.json.jsonl"
-    assert quarantined.exists()
+    for name, content in names.items():
+        item = landed(world, name)
+        counts = item.detail["written"], sum(item.detail["rejected"].values())
+        assert (item.state, counts) == (State.SETTLED, (0, 1)), content
+        folder = world.place.root / f"landing/quarantine/{EVENTS.queue}/date=2026-03-01/hour=12"
+        assert (folder / f"{name}.jsonl").exists(), content
+    good = landed(world, "good.json")
+    assert [one.name for one in aae.received()] == [EVENTS.export_name(good.partition, good.name)]
     assert leaks(world.place.root) + leaks(aae.folder) == []
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import IO
 
 from pipelines.adapters.endpoints import Limits
 from pipelines.adapters.ledger import Ledger, Span, open_ledger
@@ -25,11 +24,8 @@ from pipelines.domains.aae.receipts import write_day
 from pipelines.domains.aae.replaying import replay
 from pipelines.domains.mobile import accepted, intake
 from pipelines.domains.mobile.events.hourly import make_hour
-from pipelines.domains.mobile.events.recipe import EventRecipe
-from pipelines.domains.mobile.feeds import EVENTS, FEEDS, PACKAGES, Feed
-from pipelines.domains.mobile.landed import Content, Filtering, Recipe, reopen_damaged
-from pipelines.domains.mobile.mapping import PrivacyMapping
-from pipelines.domains.mobile.packages.recipe import PackageRecipe
+from pipelines.domains.mobile.feeds import EVENTS, FEEDS, Feed
+from pipelines.domains.mobile.landed import Filtering, reopen_damaged
 from pipelines.domains.mobile.remapping import remap
 from pipelines.domains.mobile.reprocessing import Reprocessed, reprocess
 from pipelines.domains.mobile.retention import Deleted, delete_landed
@@ -37,7 +33,8 @@ from pipelines.environment import Environment
 from pipelines.lost import is_lost, refuse_if_lost
 from pipelines.restore import restore
 from pipelines.sandbox.certificates import Certificates
-from pipelines_tests.crashes.landings import MARK, Uploader
+from pipelines_tests.crashes.landings import Uploader
+from pipelines_tests.crashes.recipes import RECIPES, SPLIT, SPLIT_MAPPING, Mended
 from pipelines_tests.crashes.steps import Step, WatchedEndpoint, WatchedUploads, nothing, watch
 from pipelines_tests.domains.aae.deliveries import credentials_of
 from pipelines_tests.domains.mobile.stages import EVERYTHING, MAPPING, NOW, SAMPLE, START
@@ -47,32 +44,6 @@ POLICY = RetryPolicy(attempts=5, jitter=0)
 RUN_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Mended:
-    """A recipe after a fix: what was fussed about before is read as well."""
-
-    recipe: Recipe
-
-    @property
-    def feed(self) -> Feed:
-        return self.recipe.feed
-
-    @property
-    def at_once(self) -> int:
-        return self.recipe.at_once
-
-    def make(
-        self, item: Item, mapping: PrivacyMapping, chunks: Iterator[bytes], output: IO[bytes], rejected: IO[bytes]
-    ) -> Content:
-        sound = (chunk.replace(MARK, b"") for chunk in chunks)
-        return self.recipe.make(item, mapping, sound, output, rejected)
-
-
-SPLIT = SAMPLE.replace(b'"QA10_QA11"', b'"QA10"', 1) + b'"ZZ8_","","TERMINATED"\n'
-SPLIT_MAPPING = PrivacyMapping.parse(SPLIT)
-"""Another mapping: outputs differ by the version that is written into them, or by a place."""
-
-RECIPES: Mapping[str, Recipe] = {PACKAGES.queue: PackageRecipe(1 << 20), EVENTS.queue: EventRecipe(1 << 18)}
 EXPORTS: Mapping[str, Export] = {one.queue: one for one in exports.EXPORTS}
 
 

@@ -74,7 +74,8 @@ class Ledger(Protocol):
 
         An item whose lease ran out is due again, marked uncertain, since the run that held it may have sent it; with
         ``crash_counts`` that lost lease is an attempt. No name is in two hands at once, whatever its versions; an older
-        one whose lease ran out is not done again. Of a queue that is paused at ``now`` nothing is taken, whoever asks.
+        one whose lease ran out is not done again, nor is what was released from a superseded one. Of a queue that is
+        paused at ``now`` nothing is taken, whoever asks.
         """
 
     def renew(self, held: Iterable[Item], now: datetime, lease: timedelta) -> set[int]:
@@ -83,9 +84,10 @@ class Ledger(Protocol):
     def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
         """Record outcomes whose fence still holds, with what they release; returns the ids that counted.
 
-        What is not done (pending again, dead) while a newer version is there is superseded. What was once uncertain
-        stays so. An output (``made_with`` is given) takes the place of those made from older versions. Whatever changes
-        more than that an item was put back untried is ``unrecorded`` from then on.
+        What is not done (pending again, dead) while a newer version of it, or of what it was released from, took its
+        place is superseded. What was once uncertain stays so. An output (``made_with`` is given) takes the place of
+        those made from older versions. Whatever changes more than that an item was put back untried is ``unrecorded``
+        from then on.
         """
 
     def reopen(self, ids: Sequence[int], now: datetime, reason: str, detail: Mapping[str, Any] | None = None) -> int:

@@ -30,6 +30,12 @@ def is_in_hand() -> sa.ColumnElement[bool]:
     return sa.exists().where(is_claimed(other), same_name(other, work))
 
 
+def is_orphaned() -> sa.ColumnElement[bool]:
+    """What it was released from is superseded: nothing has its bytes any more."""
+    parent = work.alias("parent")
+    return sa.exists().where(parent.c.id == work.c.parent, parent.c.state == State.SUPERSEDED)
+
+
 def is_within(span: Span | None, partition: sa.ColumnElement[str] = work.c.partition) -> list[sa.ColumnElement[bool]]:
     """The span's partitions, or all."""
     return [] if span is None else [partition.between(span.first, span.last)]

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipelines.adapters.ledger import changes
+from pipelines.adapters.ledger.reading import is_orphaned
 from pipelines.adapters.ledger.recording import UNDONE, record
 from pipelines.adapters.ledger.rows import ITEM, chunks, read_item, same_name, settled_row, unindexed
 from pipelines.adapters.ledger.schema import is_claimed, is_open, work
@@ -20,7 +21,8 @@ _PLACE = (work.c.queue, work.c.partition)
 
 def held(connection: sa.Connection, fences: Mapping[int, int]) -> Iterator[sa.Row[Any]]:
     """The rows that are still held under these fences."""
-    columns = (work.c.id, work.c.fence, work.c.newest, *_PLACE)
+    wanted = sa.and_(work.c.newest, ~is_orphaned()).label("wanted")
+    columns = (work.c.id, work.c.fence, wanted, *_PLACE)
     for chunk in chunks(sorted(fences)):
         query = sa.select(*columns).where(work.c.id.in_(chunk), is_claimed())
         for row in connection.execute(query.with_for_update()).all():
@@ -40,7 +42,7 @@ def settle(connection: sa.Connection, outcomes: Sequence[Outcome], now: datetime
     )
     by_id = {one.id: one for one in outcomes}
     rows = list(held(connection, {one.id: one.fence for one in outcomes}))
-    became = {row.id: _state(by_id[row.id], row.newest) for row in rows}
+    became = {row.id: _state(by_id[row.id], row.wanted) for row in rows}
     kept = [by_id[row.id] for row in rows]
     if kept:
         connection.execute(statement, [settled_row(one, became[one.id], now) for one in kept])
@@ -53,9 +55,9 @@ def settle(connection: sa.Connection, outcomes: Sequence[Outcome], now: datetime
     return set(became)
 
 
-def _state(outcome: Outcome, newest: bool) -> State:
-    """What is not done will not be, once a newer version is there."""
-    return outcome.state if newest or outcome.state not in UNDONE else State.SUPERSEDED
+def _state(outcome: Outcome, wanted: bool) -> State:
+    """What is not done will not be, once a newer version took its place, or that of what it was released from."""
+    return outcome.state if wanted or outcome.state not in UNDONE else State.SUPERSEDED
 
 
 def _of(parent: int, item: NewItem) -> NewItem:

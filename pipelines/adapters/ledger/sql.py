@@ -83,21 +83,23 @@ class SqlLedger:
         due = sa.select(work.c.id).where(mine, ~reading.is_in_hand(), ~paused, *within)
         due = due.order_by(work.c.due_at, work.c.id).limit(limit).with_for_update(skip_locked=True)
         lost = work.c.state == State.CLAIMED
-        # An older version whose lease ran out: its run ended without a word, and its work will not be done again.
-        outrun = sa.update(work).where(mine, ~work.c.newest)
-        outrun = outrun.values(state=State.SUPERSEDED, uncertain=True, lease_until=None, changed_at=now)
+        # An older version whose lease ran out, or what was released from one: it will not be done again.
+        outrun = sa.update(work).where(mine, sa.or_(~work.c.newest, reading.is_orphaned()))
+        unsure = sa.or_(work.c.uncertain, lost)
+        outrun = outrun.values(state=State.SUPERSEDED, uncertain=unsure, lease_until=None, changed_at=now)
         values = {
             "state": State.CLAIMED,
             "owner": owner,
             "fence": work.c.fence + 1,
             "lease_until": now + lease,
-            "uncertain": sa.or_(work.c.uncertain, lost),
+            "uncertain": unsure,
             "changed_at": now,
         }
         if crash_counts:
             values["attempts"] = work.c.attempts + sa.case((lost, 1), else_=0)
         with self._engine.begin() as connection:
-            connection.execute(outrun)
+            over = connection.execute(outrun.returning(work.c.queue, work.c.partition)).all()
+            changes.note(connection, [(row.queue, row.partition) for row in over])
             ids = connection.execute(due).scalars().all()
             claimed = sa.update(work).where(work.c.id.in_(ids)).values(**values).returning(*ITEM)
             items = [read_item(row) for row in connection.execute(claimed)]

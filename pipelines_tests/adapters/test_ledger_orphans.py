@@ -1,0 +1,88 @@
+"""What was released from a version that another one took the place of: its bytes are nowhere any more."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.adapters.ledger import Ledger
+from pipelines.core.work import State
+from pipelines_tests.adapters.ledgers import (
+    EXPORTS,
+    HOUR,
+    LEASE,
+    MINUTE,
+    NOW,
+    claim,
+    end,
+    new,
+    release,
+    settle_first,
+    states,
+)
+
+
+def rewrite_to_nothing(ledger: Ledger) -> None:
+    """A newer version of the landed file is settled, and releases nothing."""
+    ledger.take_in([new(version="2")], NOW)
+    settle_first(ledger)
+
+
+@pytest.fixture
+def in_hand(ledger: Ledger) -> Ledger:
+    """A release is in hand while the file that it came from is rewritten to nothing."""
+    ledger.take_in([new()], NOW)
+    settle_first(ledger, release())
+    assert len(claim(ledger, EXPORTS)) == 1
+    rewrite_to_nothing(ledger)
+    return ledger
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.DEAD])
+def test_a_release_in_hand_whose_file_is_rewritten_to_nothing_is_over_unless_it_is_done(
+    ledger: Ledger, state: State
+) -> None:
+    ledger.take_in([new()], NOW)
+    settle_first(ledger, release())
+    (held,) = claim(ledger, EXPORTS)
+    rewrite_to_nothing(ledger)
+    ledger.settle([end(held, state, due_at=NOW)], NOW)
+    assert states(ledger, EXPORTS) == {"a.parquet sha": State.SUPERSEDED}
+
+
+def test_a_release_that_was_delivered_stays_so(ledger: Ledger) -> None:
+    ledger.take_in([new()], NOW)
+    settle_first(ledger, release())
+    (held,) = claim(ledger, EXPORTS)
+    rewrite_to_nothing(ledger)
+    ledger.settle([end(held)], NOW)
+    assert states(ledger, EXPORTS) == {"a.parquet sha": State.SETTLED}
+
+
+def test_a_release_whose_run_died_is_over_and_may_have_left(in_hand: Ledger) -> None:
+    assert claim(in_hand, EXPORTS, now=NOW + LEASE + MINUTE) == []
+    (item,) = in_hand.items(EXPORTS)
+    assert (item.state, item.uncertain) == (State.SUPERSEDED, True)
+    assert in_hand.unrecorded(EXPORTS) == {HOUR: 1}
+    assert in_hand.next_due(EXPORTS) is None
+
+
+def test_a_dead_release_that_is_replayed_afterwards_is_over(ledger: Ledger) -> None:
+    ledger.take_in([new()], NOW)
+    settle_first(ledger, release())
+    (held,) = claim(ledger, EXPORTS)
+    ledger.settle([end(held, State.DEAD)], NOW)
+    rewrite_to_nothing(ledger)
+    ledger.reopen([held.id], NOW, "sent again")
+    assert claim(ledger, EXPORTS) == []
+    assert states(ledger, EXPORTS) == {"a.parquet sha": State.SUPERSEDED}
+
+
+def test_a_release_of_the_same_bytes_by_the_newer_version_is_wanted(ledger: Ledger) -> None:
+    ledger.take_in([new()], NOW)
+    settle_first(ledger, release())
+    claim(ledger, EXPORTS)
+    ledger.take_in([new(version="2")], NOW)
+    settle_first(ledger, release())
+    (held,) = claim(ledger, EXPORTS, now=NOW + LEASE + MINUTE)
+    ledger.settle([end(held, State.PENDING, due_at=NOW)], NOW)
+    assert states(ledger, EXPORTS) == {"a.parquet sha": State.PENDING}

@@ -1,0 +1,122 @@
+"""`pipelines run` over a folder of its own, and what it is looked at with from outside the browser."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from pipelines.adapters.ledger import open_ledger
+from pipelines.core.periods import hour_key, hour_start
+from pipelines.core.work import OPEN, Item
+from pipelines.domains.mobile.files import read_mapping
+from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.environment import Environment
+from pipelines.sandbox.aae import Behaviour
+from pipelines.sandbox.certificates import Certificates
+from pipelines.sandbox.landing import land_samples
+from pipelines_tests.test_run import answers, free_port, wait_for
+
+_BEHAVIOURS = TypeAdapter(list[Behaviour])
+_HOURS = 8
+_LANDED = ("mobile/packages", "mobile/events")
+_SENT = ("aae/packages", "aae/events")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A running platform and its folder."""
+
+    environment: Environment
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.environment.port}"
+
+    def hours(self, count: int) -> list[str]:
+        """The partitions of so many hours that are over, oldest first."""
+        return [hour_key(datetime.now(UTC) - timedelta(hours=back)) for back in range(count, 0, -1)]
+
+    def landed(self, feed: str, hour: str | None = None) -> list[Path]:
+        """The landed files of a feed, or of one of its hours."""
+        folder = self.environment.home / "landing" / feed
+        within = folder if hour is None else folder / f"{hour_start(hour):%Y/%m/%d/%H}"
+        return [path for path in within.rglob("*") if path.is_file()]
+
+    def drop(self, name: str) -> str:
+        """Land a file of packages now, as a person does with a copy; returns the name of its object at AAE."""
+        source = next(path for path in self.landed("mobile/packages") if path.suffix == ".jsonl")
+        now = datetime.now(UTC)
+        folder = self.environment.home / f"landing/mobile/packages/{now:%Y/%m/%d/%H}"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, folder / name)
+        return f"{now:%Y-%m-%d-%H}-{name}.parquet"
+
+    def has_received(self, name: str) -> bool:
+        """Whether the stand-in for AAE took the object in."""
+        return (self.environment.sandbox / "aae/objects" / name).exists()
+
+    def items(self, *queues: str) -> list[Item]:
+        """What the ledger knows of these queues."""
+        with closing(open_ledger(self.environment.ledger)) as ledger:
+            return [item for queue in queues for item in ledger.items(queue)]
+
+    def journal(self) -> list[tuple[str, str, str]]:
+        """Who did what, and why, newest first."""
+        with closing(open_ledger(self.environment.ledger)) as ledger:
+            return [(entry.action, entry.who, entry.why) for entry in ledger.journal(100)]
+
+    def samples_are_delivered(self) -> bool:
+        """Whether everything that landed was filtered and sent."""
+        landed = sum(len(self.landed(feed)) for feed in _LANDED)
+        items = self.items(*_LANDED, *_SENT)
+        filtered = sum(item.queue in _LANDED for item in items)
+        return filtered >= landed and not any(item.state in OPEN for item in items)
+
+    def behave(self, *behaviours: Behaviour) -> None:
+        """Tell the stand-in for AAE how to answer; without arguments all is well again."""
+        sandbox = self.environment.sandbox
+        certificates = Certificates(sandbox / "certificates")
+        trusted = ssl.create_default_context(cafile=certificates.authority)
+        trusted.load_cert_chain(certificates.client)
+        url = (sandbox / "aae.url").read_text().replace("/c19appdata", "/sandbox/behaviour")
+        key = {"Ocp-Apim-Subscription-Key": (sandbox / "aae.key").read_text()}
+        request = urllib.request.Request(url, _BEHAVIOURS.dump_json(list(behaviours)), key, method="PUT")
+        with urllib.request.urlopen(request, timeout=30, context=trusted) as answer:
+            assert answer.status == HTTPStatus.NO_CONTENT
+
+
+@contextmanager
+def platform_running(home: Path) -> Iterator[Platform]:
+    """The platform, once all its samples are delivered, until the block ends."""
+    environment = Environment(home=home, port=free_port(), code_port=free_port())
+    variables = {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(home.parent),
+        "PIPELINES_HOME": str(home),
+        "PIPELINES_PORT": str(environment.port),
+        "PIPELINES_CODE_PORT": str(environment.code_port),
+    }
+    mapping = PrivacyMapping.parse(read_mapping("").raw)
+    pairs = [(entry.district, entry.authority) for entry in mapping.entries]
+    land_samples(environment.landing, pairs, datetime.now(UTC), hours=_HOURS, packages=200 * _HOURS, events=8 * _HOURS)
+    process = subprocess.Popen([sys.executable, "-m", "pipelines", "run"], env=variables, cwd=home.parent)
+    platform = Platform(environment)
+    try:
+        wait_for(lambda: answers(environment.port), 120, "the UI answers")
+        wait_for(platform.samples_are_delivered, 180, "the samples are delivered")
+        yield platform
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
