@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Errors only; pip of Python 3.11 resolves a hashed list wrongly, and the lock is complete.
 QUIETLY := -qq --disable-pip-version-check --no-compile --no-deps
 
-.PHONY: run demo test test-more test-all check bench clean
+.PHONY: run demo test test-more test-all pictures check bench clean
 .DELETE_ON_ERROR:
 
 run: $(READY)  ## the UI at http://127.0.0.1:3000 with sandbox, samples, sensors and schedules
@@ -23,6 +23,9 @@ test-more: $(READY)  ## what takes longer, or needs Debian's packages
 	$(BIN)/python -m pytest -m slow
 
 test-all: test test-more  ## both
+
+pictures: $(READY)  ## the screenshots in docs anew, by the browser's tests
+	$(BIN)/python -m pytest -m slow pipelines_tests/browser --pictures docs
 
 check: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .

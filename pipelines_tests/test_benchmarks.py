@@ -7,16 +7,44 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as benchmarks
+from benchmarks import delivery
 from benchmarks.privacy_filter import FORMS, make_file, make_landing, prepare_least, prepare_naive, prepare_ours
+from pipelines.domains.mobile.feeds import FEEDS
 
 
-def test_all_benchmarks_run_and_print_a_figure_for_each_way() -> None:
-    ran = CliRunner().invoke(
-        benchmarks.main, ["--packages", "300", "--landing", "200", "--rounds", "1"], catch_exceptions=False
-    )
+def run(*options: str) -> list[str]:
+    """The words that the benchmarks print."""
+    ran = CliRunner().invoke(benchmarks.main, ["--rounds", "1", *options], catch_exceptions=False)
     assert ran.exit_code == 0
-    words = ran.output.split()
+    return ran.output.split()
+
+
+def test_the_filter_is_measured_beside_each_other_way() -> None:
+    words = run("--only", "privacy_filter", "--packages", "300", "--landing", "200")
     assert [words.count(way) for way in ("ours", "naive", "least")] == [1 + len(FORMS), len(FORMS), len(FORMS)]
+
+
+def test_deliveries_are_measured_beside_a_serial_client() -> None:
+    assert "60" in run("--only", "delivery", "--objects", "60")
+
+
+def test_ticks_are_measured_at_each_size() -> None:
+    assert {"10", "1,000"} <= {*run("--only", "tick", "--settled", "10", "--settled", "1000")}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_way_from_landing_to_delivery_is_measured_for_each_feed() -> None:
+    words = run("--only", "latency", "--files", "1")
+    assert [words.count(feed) for feed in FEEDS] == [1] * len(FEEDS)
+
+
+def test_both_clients_send_all_that_they_are_given_and_each_delivery_is_recorded(tmp_path: Path) -> None:
+    delivery.release(tmp_path / "work", 20)
+    with delivery.other_side(tmp_path / "sandbox"):
+        assert delivery.send_serially(tmp_path / "work", tmp_path / "sandbox", 5).objects == 5
+        assert delivery.deliver(tmp_path / "work", tmp_path / "sandbox").objects == 20
+        assert delivery.deliver(tmp_path / "work", tmp_path / "sandbox").objects == 0
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -32,6 +32,9 @@ repeats only sends that the other side takes as the same object."""
 BYTES_AT_ONCE = 256 << 20
 """Objects are small; a few huge ones must not be in memory all at the same time."""
 
+HELD_PER_CONNECTION = 4
+"""Objects in hand for each connection: a claim looks through all that waits, so there should be few of them."""
+
 SMALL_BYTES = 64 << 10
 READ_TOGETHER = 8
 """So many objects that are small are read in one go: to hand one over to a thread and back costs more than to read it.
@@ -39,7 +42,7 @@ READ_TOGETHER = 8
 They are not counted in the bound on memory: all that a run holds of them is less than one that is huge.
 """
 
-_Read: TypeAlias = bytes | ObjectMissing | ObjectsUnavailable
+_Read: TypeAlias = bytes | Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,9 @@ class Delivery:
     async def _fill(self, https: Https, leases: Leases, span: Span | None) -> bool:
         """Claim more when the hands are half empty; returns whether anything is on its way."""
         allowed = self._circuit.allowance(self._now())
-        room = (2 * self._terms.connections if allowed is None else allowed) - len(self._flying)
-        if room >= (self._terms.connections if allowed is None else 1):
+        hands = HELD_PER_CONNECTION * self._terms.connections if allowed is None else allowed
+        room = hands - len(self._flying)
+        if room >= (hands // 2 if allowed is None else 1):
             claimed_at = steady_seconds()
             items = await asyncio.to_thread(
                 self._ledger.claim,
@@ -165,12 +169,12 @@ class Delivery:
         task.add_done_callback(self._flying.discard)
 
     def _read(self, items: Sequence[Item]) -> list[_Read]:
-        """Read objects; in place of one that can't be had stands why."""
+        """Read objects; in place of one that can't be had stands why, which stops none of the others."""
         bodies: list[_Read] = []
         for item in items:
             try:
                 bodies.append(self._lake.get(item.detail["key"]))
-            except (ObjectMissing, ObjectsUnavailable) as error:
+            except Exception as error:
                 bodies.append(error)
         return bodies
 
@@ -196,6 +200,8 @@ class Delivery:
             return self._withheld(item, Reason.ALTERED)
         if isinstance(body, ObjectsUnavailable):
             return self._withheld(item, Reason.UNREADABLE)
+        if isinstance(body, Exception):
+            raise body
         if hashlib.sha256(body).hexdigest() != item.version:
             return self._withheld(item, Reason.ALTERED)
         name, content_type = item.detail["name"], item.detail["content_type"]
