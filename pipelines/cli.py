@@ -94,7 +94,7 @@ def _land_first_samples(environment: Environment) -> None:
         return
     mapping = PrivacyMapping.parse(files.read_mapping(environment.privacy_mapping).raw)
     pairs = [(entry.district, entry.authority) for entry in mapping.entries]
-    landed = land_samples(environment.landing, pairs, utc_now(), packages=2_000, events=200)
+    landed = land_samples(environment.landing, pairs, utc_now(), packages=9_600, events=200)
     console.print(f"Landed {len(landed)} sample files in {environment.landing}")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from pipelines_tests.browser.platform import Platform, platform_running
+from pipelines_tests.browser.live import Platform, platform_running
 from pipelines_tests.browser.screen import Screen
 
 _FLAGS = [

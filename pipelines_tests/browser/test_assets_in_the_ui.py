@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from pipelines_tests.browser.platform import Platform
+from pipelines_tests.browser.live import Platform
 from pipelines_tests.browser.screen import Screen
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]

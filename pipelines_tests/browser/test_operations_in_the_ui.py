@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from pipelines.sandbox.aae import Behaviour
-from pipelines_tests.browser.platform import Platform
+from pipelines_tests.browser.live import Platform
 from pipelines_tests.browser.screen import Screen
 from pipelines_tests.test_run import wait_for
 

@@ -185,6 +185,15 @@ class _Failing(FileObjects):
         raise ObjectsUnavailable(key)
 
 
+def test_an_object_whose_reading_fails_stops_none_of_those_that_are_read_with_it(site: Site, aae: Aae) -> None:
+    site.release("a.parquet", "b.parquet", "c.parquet")
+    _spoil(site, "UPDATE work SET detail = json_set(detail, '$.key', '/no/../key') WHERE name = 'b.parquet'")
+    with pytest.raises(ValueError, match="key"):
+        site.deliver()
+    assert sorted(names_received(aae)) == ["a.parquet", "c.parquet"]
+    assert site.items()["b.parquet"].reason == Reason.INTERNAL
+
+
 def test_an_error_of_our_own_stops_no_other_object_and_does_not_pass_for_success(site: Site, aae: Aae) -> None:
     """A name that no request can carry: found at each run, given up after the attempts, loud each time."""
     site.release("a.parquet", "b.parquet")
