@@ -19,16 +19,17 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "PIPELINES_"
 SANDBOX = "sandbox"
 _LOCAL = ("file", "memory", "sqlite")
+_PLAIN = ("http", "https", "s3")
 
 
 def _canonical(url: str) -> str:
     """One spelling for one system: receipts name it. Nothing secret may be part of it."""
     parts = urlsplit(url)
-    if "@" in parts.netloc or (parts.scheme.startswith("http") and (parts.query or parts.fragment)):
+    if "@" in parts.netloc or (parts.scheme in _PLAIN and (parts.query or parts.fragment)):
         raise ValueError("a URL must hold no user, password or token: secrets stand in variables of their own")
     if parts.scheme.startswith("http"):
         return f"{parts.scheme}://{parts.netloc.lower().removesuffix(':443')}{parts.path.rstrip('/')}"
-    return url
+    return url.rstrip("/") if parts.scheme == "s3" else url
 
 
 Url = Annotated[str, AfterValidator(_canonical)]
@@ -57,8 +58,8 @@ class Environment(BaseSettings):
     run_seconds: float = Field(600, description="Time after which a run takes no more work, in seconds")
     lease_seconds: float = Field(90, description="How long a run holds what it works on without renewing, in seconds")
 
-    landing: Url = _url("", "Where uploads land: file://, memory://")
-    lake: Url = _url("", "Where results are kept: file://, memory://")
+    landing: Url = _url("", "Where uploads land: file://, memory://, s3://bucket/folder")
+    lake: Url = _url("", "Where results are kept: file://, memory://, s3://bucket/folder")
     uploads: Url = _url("list://", "How uploads are noticed: list://")
     ledger: Url = _url("", "The record of all work: sqlite://")
     privacy_mapping: Url = _url("", "The privacy mapping's file: a path, file://; empty is the shipped sample")

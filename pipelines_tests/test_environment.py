@@ -44,6 +44,9 @@ def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environme
         ({"AAE": "https://canary-secret@host/in"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"AAE": "https://host/in?sig=canary-secret"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"LANDING": "s3://bucket/in"}, "PIPELINES_AAE is the sandbox while PIPELINES_LANDING is not local"),
+        ({"LAKE": "s3://key:canary-secret@bucket"}, "PIPELINES_LAKE: a URL must hold no user"),
+        ({"LAKE": "s3://bucket/a?token=canary-secret"}, "PIPELINES_LAKE: a URL must hold no user"),
+        ({"LANDING": "s3://bucket/", "LAKE": "s3://bucket/lake", "AAE": "https://host"}, "must not overlap"),
         ({"LANDING": "file:///data", "LAKE": "file:///data/lake"}, "must not overlap"),
         ({"LANDING": "file:///data/lake/in", "LAKE": "file:///data/lake"}, "must not overlap"),
         ({"AAE_CONNECTIONS": "canary-secret"}, "PIPELINES_AAE_CONNECTIONS: Input should be a valid integer"),
@@ -65,6 +68,11 @@ def test_what_is_wrong_is_named_without_its_value(
 def test_one_system_has_one_name_however_it_is_spelled(spelling: str) -> None:
     """Receipts name it: under a second name all would be sent again."""
     assert Environment(aae=spelling).aae_url("packages") == "https://aae.example/in"
+
+
+def test_landing_and_lake_may_be_folders_of_one_bucket() -> None:
+    environment = Environment(landing="s3://bucket/in/", lake="s3://bucket/in-the-lake", aae="https://aae.example")
+    assert (environment.landing, environment.lake) == ("s3://bucket/in", "s3://bucket/in-the-lake")
 
 
 def test_the_home_of_dagster_is_the_users_own_if_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
