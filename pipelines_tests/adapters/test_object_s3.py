@@ -16,7 +16,6 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-import boto3
 import pytest
 
 from pipelines.adapters.objects import (
@@ -29,8 +28,9 @@ from pipelines.adapters.objects import (
     s3,
     stored,
 )
+from pipelines.sandbox.certificates import Certificates
 from pipelines_tests.adapters.stores import ON_A_SERVER
-from pipelines_tests.servers.aws import NOBODY, Account, variables
+from pipelines_tests.servers.aws import NOBODY, REGION, Account, variables
 from pipelines_tests.servers.disturbed import (
     Answer,
     Asked,
@@ -176,13 +176,12 @@ def test_a_bucket_that_is_gone_is_neither_empty_nor_without_the_object(
 
 def test_a_bucket_that_goes_meanwhile_is_missed(seaweedfs: Account) -> None:
     with seaweedfs.in_use():
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="short-lived")
+        seaweedfs.make_bucket("short-lived")
         objects = open_objects("s3://short-lived")
         objects.put("a/1", b"")
         objects.delete("a/1")
         assert list(objects.list("")) == []
-        client.delete_bucket(Bucket="short-lived")
+        seaweedfs.client("s3").delete_bucket(Bucket="short-lived")
         assert all_unavailable(objects) == {"404 NoSuchBucket"}
 
 
@@ -303,7 +302,7 @@ class Torn(io.RawIOBase):
 
 
 def unfinished(account: Account) -> list[Any]:
-    found: list[Any] = boto3.client("s3").list_multipart_uploads(Bucket=account.bucket).get("Uploads", [])
+    found: list[Any] = account.client("s3").list_multipart_uploads(Bucket=account.bucket).get("Uploads", [])
     return found
 
 
@@ -400,14 +399,16 @@ def test_without_credentials_it_says_so_and_asks_nobody(way: Disturbed) -> None:
 class Role:
     """Gives temporary keys as AWS does, by a program that a profile names; the server refuses those that expired."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, endpoint: str) -> None:
         self.given = folder / "given"
         self.now = folder / "now.json"
         program = folder / "role"
         program.write_text(f'#!/bin/sh\necho >>"{self.given}"\ncat "{self.now}"\n')
         program.chmod(0o700)
         self.config = folder / "config"
-        self.config.write_text(f"[profile role]\ncredential_process = {program}\n")
+        self.config.write_text(
+            f"[profile role]\nregion = {REGION}\nendpoint_url = {endpoint}\ncredential_process = {program}\n"
+        )
         self.expired: set[str] = set()
 
     def give(self, key: str, good_for: timedelta) -> None:
@@ -426,11 +427,11 @@ class Role:
 
 
 @pytest.fixture
-def role(tmp_path: Path, way: Disturbed, seaweedfs: Account) -> Iterator[Role]:
-    role = Role(tmp_path)
+def role(tmp_path: Path, way: Disturbed) -> Iterator[Role]:
+    role = Role(tmp_path, way.endpoint)
     role.give("pipelines", timedelta(minutes=9))
     way.meddle = role.check
-    with variables(NOBODY | {"AWS_ENDPOINT_URL": way.endpoint} | role.variables):
+    with variables(NOBODY | role.variables):
         yield role
 
 
@@ -499,6 +500,16 @@ def test_an_endpoint_elsewhere_needs_https() -> None:
     for endpoint in ("https://s3.example", "http://localhost:1"):
         with variables(NOBODY | {"AWS_ENDPOINT_URL": endpoint}):
             open_objects("s3://bucket")
+
+
+def test_an_endpoint_is_trusted_by_the_authority_that_is_named(
+    seaweedfs: Account, certificates: Certificates, strangers: Certificates
+) -> None:
+    with disturbed(seaweedfs.endpoint, certificates.server) as way, seaweedfs.at(way.endpoint).in_use() as account:
+        os.environ["AWS_CA_BUNDLE"] = str(certificates.authority)
+        assert list(open_objects(f"s3://{account.bucket}/over-tls").list("")) == []
+        os.environ["AWS_CA_BUNDLE"] = str(strangers.authority)
+        assert all_unavailable(open_objects(f"s3://{account.bucket}/over-tls")) == {"not reached (Connect)"}
 
 
 def test_stores_in_folders_of_one_bucket_do_not_see_each_other(account: Account, tmp_path: Path) -> None:

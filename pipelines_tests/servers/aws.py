@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from boto3.session import Session
 
 REGION = "eu-west-2"
 
@@ -36,9 +39,18 @@ class Account:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
         }
 
+    def client(self, service: str) -> Any:
+        """A client of boto3 with this account alone, in use or not."""
+        session = Session(self.access_key, self.secret_key, region_name=REGION)
+        return session.client(cast(Any, service), endpoint_url=self.endpoint)
+
     def at(self, endpoint: str) -> Account:
         """The same account, reached over another endpoint."""
         return replace(self, endpoint=endpoint)
+
+    def make_bucket(self, name: str) -> None:
+        """One more."""
+        self.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
     @contextmanager
     def in_use(self, **more: str) -> Iterator[Account]:

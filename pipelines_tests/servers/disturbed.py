@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import Message
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Lock, Thread
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -110,8 +112,8 @@ def from_the(first: int, meddling: Meddling, *, times: int = 1_000_000, otherwis
 
 
 @contextmanager
-def disturbed(target: str) -> Iterator[Disturbed]:
-    """A way to that endpoint, undisturbed at first."""
+def disturbed(target: str, certificate: Path | None = None) -> Iterator[Disturbed]:
+    """A way to that endpoint, undisturbed at first; over TLS if there is a certificate, with its key."""
     way = Disturbed(target)
 
     class Handler(BaseHTTPRequestHandler):
@@ -149,7 +151,11 @@ def disturbed(target: str) -> Iterator[Disturbed]:
     with ThreadingHTTPServer((HOST, 0), Handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
-        way.endpoint = f"http://{HOST}:{server.server_port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        way.endpoint = f"{'https' if certificate else 'http'}://{HOST}:{server.server_port}"
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
-from pipelines_tests.servers.aws import REGION, Account
+from pipelines_tests.servers.aws import Account
 from pipelines_tests.servers.programs import HOST, free_ports, running
 
 BUCKET = "uploads"
@@ -27,17 +27,8 @@ def running_moto(folder: Path) -> Iterator[Account]:
 
     with running(command, folder / "moto.log"):
         account = Account(endpoint, "AKIATESTS", "a-secret-of-moto", BUCKET)
-        with account.in_use():
-            make_bucket(BUCKET)
+        account.make_bucket(BUCKET)
         yield account
-
-
-def make_bucket(name: str) -> None:
-    """In the account in use."""
-    import boto3  # noqa: PLC0415 (only tests with servers need it)
-
-    client = boto3.client("s3")
-    client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
 
 
 def _answers(endpoint: str) -> bool:

@@ -12,8 +12,9 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from botocore.exceptions import ClientError
+
 from pipelines_tests.servers.aws import Account
-from pipelines_tests.servers.moto import make_bucket
 from pipelines_tests.servers.programs import HOST, free_ports, installed, running
 
 BUCKET = "uploads"
@@ -39,24 +40,21 @@ _OPTIONS = [
 @contextmanager
 def running_seaweedfs(folder: Path) -> Iterator[Account]:
     """A server with one bucket; its data stays in the folder."""
-    endpoint = ""
+    account = Account("", *next(iter(KEYS.items())), BUCKET)
     identities = folder / "identities.json"
     identities.write_text(json.dumps({"identities": [_identity()]}))
     (folder / "data").mkdir(exist_ok=True)
 
     def command() -> tuple[Sequence[str], Callable[[], bool]]:
-        nonlocal endpoint
+        nonlocal account
         names = [f"{part}.port{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc")]
         ports = dict(zip(names, free_ports(len(names)), strict=True))
-        endpoint = f"http://{HOST}:{ports['s3.port']}"
+        account = account.at(f"http://{HOST}:{ports['s3.port']}")
         places = [f"-ip={HOST}", f"-ip.bind={HOST}", f"-dir={folder / 'data'}", f"-s3.config={identities}"]
         words = [*places, *_OPTIONS, *(f"-{name}={port}" for name, port in ports.items())]
-        return [installed("weed"), "server", *words], lambda: _answers(endpoint)
+        return [installed("weed"), "server", *words], lambda: _answers(account.endpoint) and _knows(account)
 
     with running(command, folder / "seaweedfs.log"):
-        account = Account(endpoint, *next(iter(KEYS.items())), BUCKET)
-        with account.in_use():
-            make_bucket(BUCKET)
         yield account
 
 
@@ -74,4 +72,13 @@ def _answers(endpoint: str) -> bool:
         return error.code == 403
     except OSError:
         return False
+    return True
+
+
+def _knows(account: Account) -> bool:
+    """Whether it knows our key, which it may learn a moment later, and so has made the bucket."""
+    try:
+        account.make_bucket(account.bucket)
+    except ClientError as error:
+        return error.response.get("Error", {}).get("Code", "").startswith("BucketAlready")
     return True
