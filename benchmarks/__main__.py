@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import privacy_filter
+from benchmarks import ledger, privacy_filter
 from benchmarks.measures import Measure, Way, measure, run_apart
 
 console = Console(highlight=False)
@@ -28,6 +28,7 @@ class Size:
     packages: int
     landings: Sequence[int]
     rounds: int
+    items: int
 
 
 def measure_filter(size: Size, folder: Path) -> None:
@@ -66,21 +67,41 @@ def _add_row(table: Table, form: str, name: str, rounds: Sequence[Mapping[str, M
     table.add_row(form, name, f"{each:,.1f}", f"{1e6 / each:,.0f}", f"{ratio:.2f}", bound)
 
 
-BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {"privacy_filter": measure_filter}
+def measure_ledger(size: Size, folder: Path) -> None:
+    """Compare how many items a second come through the ledger, on each of its databases."""
+    table = Table("database", "way", "items a second", "to one by one")
+    with ledger.databases(folder) as databases:
+        for form, url in databases.items():
+            rounds = [
+                {
+                    name: ledger.measure(url, way, size.items // (10 if way.at_once == 1 else 1), number * 10 + place)
+                    for place, (name, way) in enumerate(ledger.WAYS.items())
+                }
+                for number in range(size.rounds)
+            ]
+            for name in ledger.WAYS:
+                each = median(taken[name] for taken in rounds)
+                ratio = median(taken[name] / taken["one by one"] for taken in rounds)
+                table.add_row(form, name, f"{each:,.0f}", f"{ratio:.1f}")
+    console.print(table)
+
+
+BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {"privacy_filter": measure_filter, "ledger": measure_ledger}
 
 
 @click.command()
 @click.option("--only", type=click.Choice(list(BENCHMARKS)), multiple=True, help="This benchmark; can be repeated.")
 @click.option("--packages", default=62_500, show_default=True, help="Packages of the file that the ways share.")
 @click.option("--landing", default=[62_500, 1_000_000], show_default=True, multiple=True, help="Packages to land.")
+@click.option("--items", default=5_000, show_default=True, help="Items that come through the ledger.")
 @click.option("--rounds", default=5, show_default=True, help="How often each way is measured, in turn.")
-def main(only: Sequence[str], packages: int, landing: Sequence[int], rounds: int) -> None:
+def main(only: Sequence[str], packages: int, landing: Sequence[int], rounds: int, items: int) -> None:
     """Measure, each way in a process of its own, on data made for the purpose (that is not measured)."""
     for name, run in BENCHMARKS.items():
         if not only or name in only:
             console.rule(name)
             with tempfile.TemporaryDirectory() as folder:
-                run(Size(packages, landing, rounds), Path(folder))
+                run(Size(packages, landing, rounds, items), Path(folder))
 
 
 if __name__ == "__main__":

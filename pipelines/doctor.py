@@ -15,7 +15,7 @@ from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import open_objects
 from pipelines.domains.mobile import files
 from pipelines.domains.mobile.mapping import PrivacyMapping
-from pipelines.environment import Environment
+from pipelines.environment import Environment, ledger_password
 
 _PROBE = "doctor/probe"
 
@@ -68,7 +68,7 @@ def _writable(url: str) -> str:
 
 
 def _ledger(url: str) -> str:
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_ledger(url, ledger_password())) as ledger:
         return f"{sum(one.items for one in ledger.backlog(utc_now())):,} items due"
 
 

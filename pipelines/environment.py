@@ -7,11 +7,12 @@ are not in it: they are read by ``secret`` when a run opens what needs them, nev
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,7 +33,20 @@ def _canonical(url: str) -> str:
     return url.rstrip("/") if parts.scheme == "s3" else url
 
 
+def _without_password(url: str) -> str:
+    """A database's URL may name its user, which is no secret; its query holds the driver's own options."""
+    parts = urlsplit(url)
+    if parts.scheme != "postgresql":
+        return _canonical(url)
+    # Not by its parts: of a password with a slash in it these would show the beginning as the host.
+    named = re.fullmatch(r"postgresql://([^:/?#@]+@)?[^@]*", url)
+    if named is None or {"password", "sslpassword"} & parse_qs(parts.query, keep_blank_values=True).keys():
+        raise ValueError("a URL must hold no password: it stands in a variable of its own, PIPELINES_LEDGER_PASSWORD")
+    return url
+
+
 Url = Annotated[str, AfterValidator(_canonical)]
+DatabaseUrl = Annotated[str, AfterValidator(_without_password)]
 
 
 def _url(default: str, what: str) -> str:
@@ -61,7 +75,7 @@ class Environment(BaseSettings):
     landing: Url = _url("", "Where uploads land: file://, memory://, s3://bucket/folder")
     lake: Url = _url("", "Where results are kept: file://, memory://, s3://bucket/folder")
     uploads: Url = _url("list://", "How uploads are noticed: list://")
-    ledger: Url = _url("", "The record of all work: sqlite://")
+    ledger: DatabaseUrl = _url("", "The record of all work: sqlite://, postgresql://user@host/database")
     privacy_mapping: Url = _url("", "The privacy mapping's file: a path, file://; empty is the shipped sample")
     population: Url = _url(
         "", "Populations of the mapping's cells: a path, file://; empty is the sample's, for the sample"
@@ -175,6 +189,11 @@ def secret(*names: str) -> SecretStr | None:
         if value:
             return SecretStr(value)
     return None
+
+
+def ledger_password() -> SecretStr | None:
+    """The password of the ledger's user; without one the database's driver finds it in its own ways."""
+    return secret("LEDGER_PASSWORD")
 
 
 def _variable(name: str) -> str:

@@ -18,7 +18,7 @@ from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.objects import Objects, open_objects
 from pipelines.adapters.uploads import Uploads, open_uploads
 from pipelines.core.rhythms import Cadence
-from pipelines.environment import SANDBOX, Environment, secret
+from pipelines.environment import SANDBOX, Environment, ledger_password, secret
 from pipelines.io_managers import ParquetIOManager
 
 
@@ -40,7 +40,7 @@ class LedgerResource(dg.ConfigurableResource[Ledger]):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Ledger]:
         """Open the ledger, and close it when the run or tick is over."""
-        ledger = open_ledger(self.url)
+        ledger = open_ledger(self.url, ledger_password())
         try:
             yield ledger
         finally:

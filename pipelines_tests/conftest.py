@@ -10,6 +10,7 @@ import pytest
 from pipelines.environment import Environment
 from pipelines_tests.servers.aws import NOBODY, Account
 from pipelines_tests.servers.moto import running_moto
+from pipelines_tests.servers.postgres import Postgres, running_postgres
 from pipelines_tests.servers.seaweedfs import running_seaweedfs
 
 REPOSITORY = Path(__file__).parent.parent
@@ -57,6 +58,13 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """SQS, S3 and other services from moto, one server for all tests of this process, with one bucket."""
     with running_moto(tmp_path_factory.mktemp("moto")) as account:
         yield account
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for all tests that need one; whoever stops it starts it again."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -7,16 +7,20 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as benchmarks
+from benchmarks.ledger import WAYS
 from benchmarks.privacy_filter import FORMS, make_file, make_landing, prepare_least, prepare_naive, prepare_ours
 
 
 def test_all_benchmarks_run_and_print_a_figure_for_each_way() -> None:
     ran = CliRunner().invoke(
-        benchmarks.main, ["--packages", "300", "--landing", "200", "--rounds", "1"], catch_exceptions=False
+        benchmarks.main,
+        ["--packages", "300", "--landing", "200", "--rounds", "1", "--items", "200"],
+        catch_exceptions=False,
     )
     assert ran.exit_code == 0
     words = ran.output.split()
     assert [words.count(way) for way in ("ours", "naive", "least")] == [1 + len(FORMS), len(FORMS), len(FORMS)]
+    assert [words.count(form) for form in ("sqlite", "postgresql")] == [len(WAYS), len(WAYS)]
 
 
 @pytest.mark.parametrize("form", FORMS)

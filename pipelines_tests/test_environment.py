@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.environment import Environment, secret
+from pipelines.environment import Environment, ledger_password, secret
 
 
 def set_variables(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
@@ -39,8 +39,13 @@ def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environme
     [
         (
             {"LEDGER": "postgresql://me:canary-secret@host/db"},
-            "PIPELINES_LEDGER: a URL must hold no user, password or token",
+            "PIPELINES_LEDGER: a URL must hold no password: it stands in a variable of its own",
         ),
+        ({"LEDGER": "postgresql://me:canary-secret/x@host/db"}, "PIPELINES_LEDGER: a URL must hold no password"),
+        ({"LEDGER": "postgresql://me:@host/canary-secret"}, "PIPELINES_LEDGER: a URL must hold no password"),
+        ({"LEDGER": "postgresql://me@host/db?password=canary-secret"}, "PIPELINES_LEDGER: a URL must hold no password"),
+        ({"LEDGER": "mysql://canary-secret@host/db"}, "PIPELINES_LEDGER: a URL must hold no user"),
+        ({"LEDGER": "postgresql://me@host/db"}, "PIPELINES_AAE is the sandbox while PIPELINES_LEDGER is not local"),
         ({"AAE": "https://canary-secret@host/in"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"AAE": "https://host/in?sig=canary-secret"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"LANDING": "s3://bucket/in"}, "PIPELINES_AAE is the sandbox while PIPELINES_LANDING is not local"),
@@ -80,6 +85,16 @@ def test_the_home_of_dagster_is_the_users_own_if_there_is_one(monkeypatch: pytes
     monkeypatch.setenv("DAGSTER_HOME", "/own")
     assert Environment.read().dagster_home == Path("/own")
     assert Environment(dagster_home=Path("/other")).dagster_home == Path("/other")
+
+
+def test_the_user_of_a_database_is_no_secret_and_its_password_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://me@db.example:5433/work?sslmode=verify-full"
+    set_variables(monkeypatch, LEDGER=url, AAE="https://aae.example/in", LEDGER_PASSWORD="canary-secret")
+    assert Environment.read().ledger == url
+    password = ledger_password()
+    assert password is not None
+    assert password.get_secret_value() == "canary-secret"
+    assert "canary-secret" not in f"{password!r} {Environment.read()!r}"
 
 
 def test_neighbouring_prefixes_of_one_bucket_do_not_overlap() -> None:
