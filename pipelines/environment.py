@@ -74,7 +74,7 @@ class Environment(BaseSettings):
 
     landing: Url = _url("", "Where uploads land: file://, memory://, s3://bucket/folder")
     lake: Url = _url("", "Where results are kept: file://, memory://, s3://bucket/folder")
-    uploads: Url = _url("list://", "How uploads are noticed: list://")
+    uploads: Url = _url("list://", "How uploads are noticed: list://, sqs://queue, sqs://account/queue")
     ledger: DatabaseUrl = _url("", "The record of all work: sqlite://, postgresql://user@host/database")
     privacy_mapping: Url = _url("", "The privacy mapping's file: a path, file://; empty is the shipped sample")
     population: Url = _url(
@@ -87,6 +87,9 @@ class Environment(BaseSettings):
         3, description="A local file is taken when unchanged for this long, in seconds"
     )
     uploads_tick_seconds: float = Field(20, description="A tick stops taking in after this time, in seconds")
+    uploads_visibility_seconds: float = Field(
+        120, le=43_200, description="How long a message that is worked on is hidden, longer than a tick, in seconds"
+    )
 
     mobile_packages_enabled: bool = Field(True, description="Whether landed packages are filtered; off keeps them")
     mobile_record_bytes: int = Field(1_048_576, description="The longest record that is read, in bytes")
@@ -135,6 +138,12 @@ class Environment(BaseSettings):
         landing, lake = self.landing.rstrip("/") + "/", self.lake.rstrip("/") + "/"
         if not landing.startswith("memory:") and (landing.startswith(lake) or lake.startswith(landing)):
             raise ValueError("PIPELINES_LANDING and PIPELINES_LAKE must not overlap: one would be read as the other")
+        if self.uploads.startswith("sqs:") and not self.landing.startswith("s3:"):
+            raise ValueError("PIPELINES_UPLOADS names a queue, which tells of what lands under s3:// only")
+        if self.uploads_visibility_seconds < 2 * self.uploads_tick_seconds:
+            raise ValueError(
+                "PIPELINES_UPLOADS_VISIBILITY_SECONDS must be at least two ticks, else messages come twice"
+            )
         far = [name for name in ("landing", "ledger") if urlsplit(getattr(self, name)).scheme not in _LOCAL]
         outside = ("aae", "aae_packages", "aae_events")
         pretended = [name for name in outside if getattr(self, name).startswith(f"{SANDBOX}:")]

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -137,8 +137,8 @@ class WatchedUploads:
     uploads: Uploads
     step: Step
 
-    def batches(self, prefix: str, now: datetime) -> Iterator[Batch]:
-        for batch in self.uploads.batches(prefix, now):
+    def batches(self, prefix: str, now: datetime, also: Collection[str] = ()) -> Iterator[Batch]:
+        for batch in self.uploads.batches(prefix, now, also):
             yield replace(batch, done=stepping(TOLD, batch.done, self.step))
 
     def folder(self, folder: str, now: datetime) -> Iterator[tuple[Upload, ...]]:
