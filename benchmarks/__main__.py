@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import delivery, latency, privacy_filter, tick
+from benchmarks import delivery, latency, ledger, privacy_filter, tick
 from benchmarks.measures import Measure, Way, measure, run_apart
 
 console = Console(highlight=False)
@@ -38,6 +38,7 @@ class Size:
     objects: int
     settled: Sequence[int]
     files: int
+    items: int
 
 
 def measure_filter(size: Size, folder: Path) -> None:
@@ -74,6 +75,25 @@ def _add_row(table: Table, form: str, name: str, rounds: Sequence[Mapping[str, M
     most = BOUNDS.get(name)
     bound = "" if most is None else f"at most {most:g}" + ("" if ratio <= most else ": missed")
     table.add_row(form, name, f"{each:,.1f}", f"{1e6 / each:,.0f}", f"{ratio:.2f}", bound)
+
+
+def measure_ledger(size: Size, folder: Path) -> None:
+    """Compare how many items a second come through the ledger, on each of its databases."""
+    table = Table("database", "way", "items a second", "to one by one")
+    with ledger.databases(folder) as databases:
+        for form, url in databases.items():
+            rounds = [
+                {
+                    name: ledger.measure(url, way, size.items // (10 if way.at_once == 1 else 1), number * 10 + place)
+                    for place, (name, way) in enumerate(ledger.WAYS.items())
+                }
+                for number in range(size.rounds)
+            ]
+            for name in ledger.WAYS:
+                each = median(taken[name] for taken in rounds)
+                ratio = median(taken[name] / taken["one by one"] for taken in rounds)
+                table.add_row(form, name, f"{each:,.0f}", f"{ratio:.1f}")
+    console.print(table)
 
 
 def measure_delivery(size: Size, folder: Path) -> None:
@@ -130,6 +150,7 @@ BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
     "privacy_filter": measure_filter,
     "delivery": measure_delivery,
     "tick": measure_tick,
+    "ledger": measure_ledger,
     "latency": measure_latency,
 }
 
@@ -141,6 +162,7 @@ BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
 @click.option("--objects", default=10_000, show_default=True, help="Objects to deliver.")
 @click.option("--settled", default=[1_000, 1_000_000], show_default=True, multiple=True, help="Files that are done.")
 @click.option("--files", default=30, show_default=True, help="Files of each feed to drop; about 9 seconds for both.")
+@click.option("--items", default=5_000, show_default=True, help="Items that come through the ledger.")
 @click.option("--rounds", default=5, show_default=True, help="How often each way is measured, in turn.")
 def main(
     only: Sequence[str],
@@ -150,9 +172,10 @@ def main(
     settled: Sequence[int],
     files: int,
     rounds: int,
+    items: int,
 ) -> None:
     """Measure, each way in a process of its own, on data made for the purpose (that is not measured)."""
-    size = Size(packages, landing, rounds, objects, settled, files)
+    size = Size(packages, landing, rounds, objects, settled, files, items)
     for name, run in BENCHMARKS.items():
         if not only or name in only:
             console.rule(name)

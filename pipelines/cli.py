@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.environment import SANDBOX, Environment
+from pipelines.environment import SANDBOX, Environment, ledger_password
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
@@ -126,7 +126,7 @@ def settle(wait: timedelta) -> None:
     from pipelines.settle import settle as settle_all
 
     environment = _environment()
-    with closing(open_ledger(environment.ledger)) as ledger:
+    with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
         try:
             refuse_if_lost(ledger, open_objects(environment.lake))
         except LedgerLost as error:
@@ -135,7 +135,7 @@ def settle(wait: timedelta) -> None:
     for ran in settle_all(environment, wait):
         console.print(str(ran))
         failed = failed or not ran.success
-    with closing(open_ledger(environment.ledger)) as ledger:
+    with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
         rows, status = verdict(ledger)
     table = _table("queue", "state", "reason", "items", "bytes")
     for row in rows:
@@ -151,7 +151,7 @@ def trace(key: str) -> None:
     from pipelines.adapters.ledger import open_ledger
 
     environment = _environment()
-    with closing(open_ledger(environment.ledger)) as ledger:
+    with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
         items = ledger.search(key)
     for item in items:
         reason = f" ({item.reason})" if item.reason else ""
@@ -201,7 +201,7 @@ def restore(who: str, why: str) -> None:
     from pipelines.restore import restore as rebuild
 
     environment = _environment()
-    with _stopped(environment), closing(open_ledger(environment.ledger)) as opened:
+    with _stopped(environment), closing(open_ledger(environment.ledger, ledger_password())) as opened:
         try:
             landing, lake = open_objects(environment.landing), open_objects(environment.lake)
             restored = rebuild(opened, landing, lake, environment, who, why, utc_now())
@@ -222,7 +222,7 @@ def journal(limit: int) -> None:
     """What people did: when, who, why, and what came of it."""
     from pipelines.adapters.ledger import open_ledger
 
-    with closing(open_ledger(_environment().ledger)) as opened:
+    with closing(open_ledger(_environment().ledger, ledger_password())) as opened:
         entries = opened.journal(limit)
     table = _table("when (UTC)", "action", "who", "why", "effect")
     for entry in entries:

@@ -18,7 +18,7 @@ from pipelines.core.work import State
 from pipelines.domains.mobile import feeds, files
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.domains.mobile.totals import total
-from pipelines.environment import Environment
+from pipelines.environment import Environment, ledger_password
 from pipelines.sandbox.addresses import sandbox_running
 from pipelines.sandbox.landing import land_samples
 from pipelines.sandbox.uploads import UploadFile
@@ -72,7 +72,7 @@ def demonstrate(environment: Environment, packages: int, events: int, say: Calla
         received = Counter(one.name for one in aae.received() if one.kept)
     figures: dict[str, str] = {}
     expected = {"every run succeeds": (sum(ran.success for ran in runs), len(runs))}
-    with closing(open_ledger(environment.ledger)) as ledger:
+    with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
         for feed in feeds.FEEDS.values():
             told, compared = _compare(feed, [file for file in landed if file.feed == feed.queue], ledger)
             figures |= told

@@ -13,9 +13,10 @@ from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.ledger import open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import open_objects
+from pipelines.adapters.uploads import standing
 from pipelines.domains.mobile import files
 from pipelines.domains.mobile.mapping import PrivacyMapping
-from pipelines.environment import Environment
+from pipelines.environment import Environment, ledger_password
 
 _PROBE = "doctor/probe"
 
@@ -35,6 +36,7 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
     probes: list[tuple[str, str, Callable[[], str]]] = [
         ("landing", environment.landing, lambda: _readable(environment.landing)),
         ("lake", environment.lake, lambda: _writable(environment.lake)),
+        ("uploads", environment.uploads, lambda: standing(environment.uploads)),
         ("ledger", environment.ledger, lambda: _ledger(environment.ledger)),
         ("privacy mapping", environment.privacy_mapping or "the shipped sample", lambda: _mapping(environment)),
         *(
@@ -68,7 +70,7 @@ def _writable(url: str) -> str:
 
 
 def _ledger(url: str) -> str:
-    with closing(open_ledger(url)) as ledger:
+    with closing(open_ledger(url, ledger_password())) as ledger:
         return f"{sum(one.items for one in ledger.backlog(utc_now())):,} items due"
 
 

@@ -7,11 +7,12 @@ are not in it: they are read by ``secret`` when a run opens what needs them, nev
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,19 +20,33 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 PREFIX = "PIPELINES_"
 SANDBOX = "sandbox"
 _LOCAL = ("file", "memory", "sqlite")
+_PLAIN = ("http", "https", "s3")
 
 
 def _canonical(url: str) -> str:
     """One spelling for one system: receipts name it. Nothing secret may be part of it."""
     parts = urlsplit(url)
-    if "@" in parts.netloc or (parts.scheme.startswith("http") and (parts.query or parts.fragment)):
+    if "@" in parts.netloc or (parts.scheme in _PLAIN and (parts.query or parts.fragment)):
         raise ValueError("a URL must hold no user, password or token: secrets stand in variables of their own")
     if parts.scheme.startswith("http"):
         return f"{parts.scheme}://{parts.netloc.lower().removesuffix(':443')}{parts.path.rstrip('/')}"
+    return url.rstrip("/") if parts.scheme == "s3" else url
+
+
+def _without_password(url: str) -> str:
+    """A database's URL may name its user, which is no secret; its query holds the driver's own options."""
+    parts = urlsplit(url)
+    if parts.scheme != "postgresql":
+        return _canonical(url)
+    # Not by its parts: of a password with a slash in it these would show the beginning as the host.
+    named = re.fullmatch(r"postgresql://([^:/?#@]+@)?[^@]*", url)
+    if named is None or {"password", "sslpassword"} & parse_qs(parts.query, keep_blank_values=True).keys():
+        raise ValueError("a URL must hold no password: it stands in a variable of its own, PIPELINES_LEDGER_PASSWORD")
     return url
 
 
 Url = Annotated[str, AfterValidator(_canonical)]
+DatabaseUrl = Annotated[str, AfterValidator(_without_password)]
 
 
 def _url(default: str, what: str) -> str:
@@ -57,10 +72,10 @@ class Environment(BaseSettings):
     run_seconds: float = Field(600, description="Time after which a run takes no more work, in seconds")
     lease_seconds: float = Field(90, description="How long a run holds what it works on without renewing, in seconds")
 
-    landing: Url = _url("", "Where uploads land: file://, memory://")
-    lake: Url = _url("", "Where results are kept: file://, memory://")
-    uploads: Url = _url("list://", "How uploads are noticed: list://")
-    ledger: Url = _url("", "The record of all work: sqlite://")
+    landing: Url = _url("", "Where uploads land: file://, memory://, s3://bucket/folder")
+    lake: Url = _url("", "Where results are kept: file://, memory://, s3://bucket/folder")
+    uploads: Url = _url("list://", "How uploads are noticed: list://, sqs://queue, sqs://account/queue")
+    ledger: DatabaseUrl = _url("", "The record of all work: sqlite://, postgresql://user@host/database")
     privacy_mapping: Url = _url("", "The privacy mapping's file: a path, file://; empty is the shipped sample")
     population: Url = _url(
         "", "Populations of the mapping's cells: a path, file://; empty is the sample's, for the sample"
@@ -72,6 +87,9 @@ class Environment(BaseSettings):
         3, description="A local file is taken when unchanged for this long, in seconds"
     )
     uploads_tick_seconds: float = Field(20, description="A tick stops taking in after this time, in seconds")
+    uploads_visibility_seconds: float = Field(
+        120, le=43_200, description="How long a message that is worked on is hidden, longer than a tick, in seconds"
+    )
 
     mobile_packages_enabled: bool = Field(True, description="Whether landed packages are filtered; off keeps them")
     mobile_record_bytes: int = Field(1_048_576, description="The longest record that is read, in bytes")
@@ -120,6 +138,12 @@ class Environment(BaseSettings):
         landing, lake = self.landing.rstrip("/") + "/", self.lake.rstrip("/") + "/"
         if not landing.startswith("memory:") and (landing.startswith(lake) or lake.startswith(landing)):
             raise ValueError("PIPELINES_LANDING and PIPELINES_LAKE must not overlap: one would be read as the other")
+        if self.uploads.startswith("sqs:") and not self.landing.startswith("s3:"):
+            raise ValueError("PIPELINES_UPLOADS names a queue, which tells of what lands under s3:// only")
+        if self.uploads_visibility_seconds < 2 * self.uploads_tick_seconds:
+            raise ValueError(
+                "PIPELINES_UPLOADS_VISIBILITY_SECONDS must be at least two ticks, else messages come twice"
+            )
         far = [name for name in ("landing", "ledger") if urlsplit(getattr(self, name)).scheme not in _LOCAL]
         outside = ("aae", "aae_packages", "aae_events")
         pretended = [name for name in outside if getattr(self, name).startswith(f"{SANDBOX}:")]
@@ -174,6 +198,11 @@ def secret(*names: str) -> SecretStr | None:
         if value:
             return SecretStr(value)
     return None
+
+
+def ledger_password() -> SecretStr | None:
+    """The password of the ledger's user; without one the database's driver finds it in its own ways."""
+    return secret("LEDGER_PASSWORD")
 
 
 def _variable(name: str) -> str:

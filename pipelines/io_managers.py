@@ -32,7 +32,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     lake: dg.ResourceDependency[Objects]
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
-        """Write a table, data frame or reader; for several partitions in one run, a mapping from each key to one."""
+        """Write a table, frame, reader or dataset; for several partitions, a mapping from each key to one."""
         keys = context.asset_partition_keys if context.has_asset_partitions else [None]
         if len(keys) > 1 and not (isinstance(obj, Mapping) and set(obj) == set(keys)):
             raise ValueError(f"{context.asset_key.to_user_string()}: {len(keys)} partitions need a table for each key")
@@ -59,30 +59,29 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         return rows, size
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """Read what the annotation asks for: a data frame, a lazy dataset, or (as by default) a table."""
+        """Read what the annotation asks for: a data frame, what is read lazily, or (as by default) a table."""
         import pyarrow.dataset as ds  # noqa: PLC0415 (it imports pandas, which most runs have no use for)
 
         keys = context.asset_partition_keys if context.has_asset_partitions else [None]
         wanted = context.dagster_type.typing_type
-        framed = getattr(wanted, "__module__", "").partition(".")[0] == "pandas"
         data = self.dataset([folder(context.asset_key, key) for key in keys])
         if isinstance(wanted, type) and issubclass(wanted, ds.Dataset):
             return data
+        if wanted is pa.RecordBatchReader:
+            return data.scanner().to_reader()
         table = data.to_table()
-        return table.to_pandas() if framed else table
+        return table.to_pandas() if getattr(wanted, "__module__", "").partition(".")[0] == "pandas" else table
 
     def dataset(self, folders: Iterable[str]) -> "ds.Dataset":
         """All parquet files in these folders of the lake, read when it is scanned."""
         import pyarrow.dataset as ds  # noqa: PLC0415 (as above)
-        from pyarrow.fs import FileSystem  # noqa: PLC0415 (as above)
 
-        keys = [info.key for one in folders for info in self.lake.list(one) if info.key.endswith(".parquet")]
-        if not keys:
+        from pipelines.adapters.objects.arrow import as_filesystem  # noqa: PLC0415 (as above)
+
+        listed = [info for one in folders for info in self.lake.list(one) if info.key.endswith(".parquet")]
+        if not listed:
             raise FileNotFoundError(f"{self.lake.url}: no parquet file in the folders asked for")
-        if self.lake.url.startswith("memory:"):
-            return ds.dataset([pq.read_table(pa.BufferReader(self.lake.get(key))) for key in keys])
-        filesystem, root = FileSystem.from_uri(self.lake.url)
-        return ds.dataset([f"{root.rstrip('/')}/{key}" for key in keys], filesystem=filesystem, format="parquet")
+        return ds.dataset([info.key for info in listed], filesystem=as_filesystem(self.lake, listed), format="parquet")
 
 
 def folder(asset: dg.AssetKey, partition: str | None) -> str:
@@ -97,7 +96,10 @@ def folder(asset: dg.AssetKey, partition: str | None) -> str:
 
 
 def _reader(table: Any) -> pa.RecordBatchReader:
-    """Whatever speaks Arrow's stream protocol: tables and readers, data frames of pandas and Polars."""
+    """Datasets, and whatever speaks Arrow's stream protocol: tables, readers, data frames of pandas and Polars."""
+    if hasattr(table, "scanner"):
+        reader: pa.RecordBatchReader = table.scanner().to_reader()
+        return reader
     if not hasattr(table, "__arrow_c_stream__"):
         raise TypeError(f"a table, a data frame or a reader of record batches was expected, not {type(table).__name__}")
     return pa.RecordBatchReader.from_stream(table)

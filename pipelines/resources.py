@@ -16,9 +16,9 @@ from pipelines.adapters.endpoints import Endpoint, Limits
 from pipelines.adapters.https import Credentials
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.objects import Objects, open_objects
-from pipelines.adapters.uploads import Uploads, open_uploads
+from pipelines.adapters.uploads import Polling, Uploads, open_uploads
 from pipelines.core.rhythms import Cadence
-from pipelines.environment import SANDBOX, Environment, secret
+from pipelines.environment import SANDBOX, Environment, ledger_password, secret
 from pipelines.io_managers import ParquetIOManager
 
 
@@ -40,7 +40,7 @@ class LedgerResource(dg.ConfigurableResource[Ledger]):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Ledger]:
         """Open the ledger, and close it when the run or tick is over."""
-        ledger = open_ledger(self.url)
+        ledger = open_ledger(self.url, ledger_password())
         try:
             yield ledger
         finally:
@@ -56,12 +56,17 @@ class UploadsResource(dg.ConfigurableResource[Uploads]):
     recent_hours: int
     window_days: int
     quiet_seconds: float
+    tick_seconds: float
+    visibility_seconds: float
 
     def create_resource(self, context: dg.InitResourceContext) -> Uploads:
         """Open the way in, with its marks in the ledger."""
         cadence = Cadence(self.recent_hours, self.window_days)
-        quiet = timedelta(seconds=self.quiet_seconds)
-        return open_uploads(self.url, self.landing, self.ledger, cadence=cadence, quiet=quiet)
+        appear_whole = urlsplit(self.landing.url).scheme != "file"
+        quiet = timedelta(seconds=0 if appear_whole else self.quiet_seconds)
+        # The other half of a tick is for what is listed, however much the queue tells.
+        polling = Polling(self.tick_seconds / 2, timedelta(seconds=self.visibility_seconds))
+        return open_uploads(self.url, self.landing, self.ledger, cadence=cadence, quiet=quiet, polling=polling)
 
 
 class AaeResource(dg.ConfigurableResource[Endpoint]):
@@ -125,6 +130,8 @@ def resources(environment: Environment) -> dict[str, Any]:
             recent_hours=environment.uploads_recent_hours,
             window_days=environment.uploads_window_days,
             quiet_seconds=environment.uploads_quiet_seconds,
+            tick_seconds=environment.uploads_tick_seconds,
+            visibility_seconds=environment.uploads_visibility_seconds,
         ),
         "aae_packages": AaeResource(feed="packages", environment=environment),
         "aae_events": AaeResource(feed="events", environment=environment),

@@ -15,7 +15,7 @@ from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.summary import summarise
 from pipelines.core.work import State
 from pipelines.definitions import build
-from pipelines.environment import Environment
+from pipelines.environment import Environment, ledger_password
 from pipelines.supervisor import prepare_dagster_home
 
 SETTLED, FAILED, REMAINS = 0, 1, 3
@@ -52,7 +52,7 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     environment = environment.model_copy(update={"events_stay_seconds": 0.0})
     defs = build(environment)
     sensors = list(defs.sensors or [])
-    with _instance(environment) as instance, closing(open_ledger(environment.ledger)) as ledger:
+    with _instance(environment) as instance, closing(open_ledger(environment.ledger, ledger_password())) as ledger:
         failed: set[str] = set()
         while True:
             ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, cursors, failed)]

@@ -1,12 +1,17 @@
 """What every test may use: an environment of its own, and the real reference data where it is."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from pipelines.environment import Environment
+from pipelines_tests.servers.aws import NOBODY, Account
+from pipelines_tests.servers.moto import running_moto
+from pipelines_tests.servers.postgres import Postgres, running_postgres
+from pipelines_tests.servers.seaweedfs import running_seaweedfs
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -19,6 +24,9 @@ def pytest_configure() -> None:
     # A test must never meet the settings of whoever runs it.
     for name in [one for one in os.environ if one.startswith("PIPELINES_") and one != "PIPELINES_REFERENCE_DATA"]:
         del os.environ[name]
+    for name in [one for one in os.environ if one.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(NOBODY)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 
@@ -36,6 +44,27 @@ def reference_data() -> Path:
         words = f"THE REAL REFERENCE DATA IS NOT THERE: {folder}; name its folder with PIPELINES_REFERENCE_DATA"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(words)
     return folder
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """S3 from SeaweedFS, one server for all tests of this process, with one bucket."""
+    with running_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """SQS, S3 and other services from moto, one server for all tests of this process, with one bucket."""
+    with running_moto(tmp_path_factory.mktemp("moto")) as account:
+        yield account
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server for all tests that need one; whoever stops it starts it again."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import delivery
+from benchmarks.ledger import WAYS
 from benchmarks.privacy_filter import FORMS, make_file, make_landing, prepare_least, prepare_naive, prepare_ours
 from pipelines.domains.mobile.feeds import FEEDS
 
@@ -22,6 +23,11 @@ def run(*options: str) -> list[str]:
 def test_the_filter_is_measured_beside_each_other_way() -> None:
     words = run("--only", "privacy_filter", "--packages", "300", "--landing", "200")
     assert [words.count(way) for way in ("ours", "naive", "least")] == [1 + len(FORMS), len(FORMS), len(FORMS)]
+
+
+def test_the_ledger_is_measured_on_each_of_its_databases() -> None:
+    words = run("--only", "ledger", "--items", "200")
+    assert [words.count(form) for form in ("sqlite", "postgresql")] == [len(WAYS), len(WAYS)]
 
 
 def test_deliveries_are_measured_beside_a_serial_client() -> None:

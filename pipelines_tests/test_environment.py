@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.environment import Environment, secret
+from pipelines.environment import Environment, ledger_password, secret
 
 
 def set_variables(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
@@ -39,13 +39,23 @@ def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environme
     [
         (
             {"LEDGER": "postgresql://me:canary-secret@host/db"},
-            "PIPELINES_LEDGER: a URL must hold no user, password or token",
+            "PIPELINES_LEDGER: a URL must hold no password: it stands in a variable of its own",
         ),
+        ({"LEDGER": "postgresql://me:canary-secret/x@host/db"}, "PIPELINES_LEDGER: a URL must hold no password"),
+        ({"LEDGER": "postgresql://me:@host/canary-secret"}, "PIPELINES_LEDGER: a URL must hold no password"),
+        ({"LEDGER": "postgresql://me@host/db?password=canary-secret"}, "PIPELINES_LEDGER: a URL must hold no password"),
+        ({"LEDGER": "mysql://canary-secret@host/db"}, "PIPELINES_LEDGER: a URL must hold no user"),
+        ({"LEDGER": "postgresql://me@host/db"}, "PIPELINES_AAE is the sandbox while PIPELINES_LEDGER is not local"),
         ({"AAE": "https://canary-secret@host/in"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"AAE": "https://host/in?sig=canary-secret"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"LANDING": "s3://bucket/in"}, "PIPELINES_AAE is the sandbox while PIPELINES_LANDING is not local"),
+        ({"LAKE": "s3://key:canary-secret@bucket"}, "PIPELINES_LAKE: a URL must hold no user"),
+        ({"LAKE": "s3://bucket/a?token=canary-secret"}, "PIPELINES_LAKE: a URL must hold no user"),
+        ({"LANDING": "s3://bucket/", "LAKE": "s3://bucket/lake", "AAE": "https://host"}, "must not overlap"),
         ({"LANDING": "file:///data", "LAKE": "file:///data/lake"}, "must not overlap"),
         ({"LANDING": "file:///data/lake/in", "LAKE": "file:///data/lake"}, "must not overlap"),
+        ({"UPLOADS": "sqs://canary-secret"}, "PIPELINES_UPLOADS names a queue, which tells of what lands under s3://"),
+        ({"UPLOADS_VISIBILITY_SECONDS": "39"}, "PIPELINES_UPLOADS_VISIBILITY_SECONDS must be at least two ticks"),
         ({"AAE_CONNECTIONS": "canary-secret"}, "PIPELINES_AAE_CONNECTIONS: Input should be a valid integer"),
         ({"START": "soon"}, "PIPELINES_START: "),
     ],
@@ -67,11 +77,26 @@ def test_one_system_has_one_name_however_it_is_spelled(spelling: str) -> None:
     assert Environment(aae=spelling).aae_url("packages") == "https://aae.example/in"
 
 
+def test_landing_and_lake_may_be_folders_of_one_bucket() -> None:
+    environment = Environment(landing="s3://bucket/in/", lake="s3://bucket/in-the-lake", aae="https://aae.example")
+    assert (environment.landing, environment.lake) == ("s3://bucket/in", "s3://bucket/in-the-lake")
+
+
 def test_the_home_of_dagster_is_the_users_own_if_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Environment.read().dagster_home == tmp_path / ".pipelines/dagster"
     monkeypatch.setenv("DAGSTER_HOME", "/own")
     assert Environment.read().dagster_home == Path("/own")
     assert Environment(dagster_home=Path("/other")).dagster_home == Path("/other")
+
+
+def test_the_user_of_a_database_is_no_secret_and_its_password_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://me@db.example:5433/work?sslmode=verify-full"
+    set_variables(monkeypatch, LEDGER=url, AAE="https://aae.example/in", LEDGER_PASSWORD="canary-secret")
+    assert Environment.read().ledger == url
+    password = ledger_password()
+    assert password is not None
+    assert password.get_secret_value() == "canary-secret"
+    assert "canary-secret" not in f"{password!r} {Environment.read()!r}"
 
 
 def test_neighbouring_prefixes_of_one_bucket_do_not_overlap() -> None:

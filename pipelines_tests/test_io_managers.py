@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pandas as pd
@@ -11,10 +11,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.adapters.objects import Objects, open_objects
+from pipelines.adapters.objects import ObjectChanged, ObjectInfo, Objects, open_objects
 from pipelines.definitions import build
 from pipelines.environment import Environment
 from pipelines.io_managers import ParquetIOManager, folder
+from pipelines_tests.adapters.stores import FORMS, empty
 
 HOURS = dg.HourlyPartitionsDefinition("2026-03-01-00:00", end_offset=0)
 DAYS = dg.DailyPartitionsDefinition("2026-03-01")
@@ -24,9 +25,12 @@ RANGE = {"dagster/asset_partition_range_start": "2026-03-01", "dagster/asset_par
 THREE_DAYS = ("2026-03-01", "2026-03-02", "2026-03-03")
 
 
-@pytest.fixture(params=["lake", "a lake, 50% full", None])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
-    return open_objects((tmp_path / request.param).as_uri() if request.param else "memory://")
+@pytest.fixture(params=["file", "a folder, 50% full", "memory", "seaweedfs"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Objects]:
+    form = request.param if request.param in FORMS else "file"
+    folder = tmp_path if request.param in FORMS else tmp_path / request.param
+    with empty(form, folder, request) as url:
+        yield open_objects(url)
 
 
 @pytest.fixture
@@ -84,9 +88,17 @@ def keys(lake: Objects) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "content", [TABLE, lambda _: TABLE.to_reader(2), lambda _: TABLE.to_pandas(types_mapper=pd.ArrowDtype)]
+    "content",
+    [
+        TABLE,
+        TABLE.to_batches()[0],
+        ds.dataset(TABLE),
+        lambda _: TABLE.to_reader(2),
+        lambda _: TABLE.to_pandas(types_mapper=pd.ArrowDtype),
+    ],
+    ids=["table", "batch", "dataset", "reader", "frame"],
 )
-def test_a_table_a_reader_and_a_frame_are_stored_alike(runs: Runs, content: Any) -> None:
+def test_whatever_holds_rows_is_stored_alike(runs: Runs, content: Any) -> None:
     rows = table_asset(content)
     (event,) = runs.make(rows).asset_materializations_for_node("reports__rows")
     assert keys(runs.lake) == ["reports/rows/rows.parquet"]
@@ -124,6 +136,52 @@ def test_a_dataset_is_handed_on_unread(runs: Runs) -> None:
     dataset = runs.read(rows, ds.Dataset)
     assert isinstance(dataset, ds.Dataset)
     assert dataset.to_table(columns=["n"], filter=ds.field("n") > 1).to_pylist() == [{"n": 2}, {"n": 3}]
+
+
+def test_batches_are_read_one_after_another_where_the_annotation_asks_for_them(runs: Runs) -> None:
+    rows = table_asset(TABLE)
+    runs.make(rows)
+    batches = runs.read(rows, pa.RecordBatchReader)
+    assert isinstance(batches, pa.RecordBatchReader)
+    assert batches.read_all().equals(TABLE)
+
+
+class Counted:
+    """A lake that counts the bytes that are read from it."""
+
+    def __init__(self, lake: Objects) -> None:
+        self.url = lake.url
+        self.read = 0
+        self._lake = lake
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lake, name)
+
+    def get_part(self, info: ObjectInfo, start: int, end: int) -> bytes:
+        found = self._lake.get_part(info, start, end)
+        self.read += len(found)
+        return found
+
+
+def test_of_a_dataset_only_what_is_wanted_is_read(lake: Objects, instance: dg.DagsterInstance) -> None:
+    numbers = {name: pa.array(range(200_000)) for name in "abcdefgh"}
+    counted = Counted(lake)
+    runs = Runs(cast(Objects, counted), instance)
+    rows = table_asset(pa.table(numbers))
+    runs.make(rows)
+    dataset = runs.read(rows, ds.Dataset)
+    assert dataset.to_table(columns=["c"]).num_rows == 200_000
+    assert 0 < counted.read < lake.head("reports/rows/rows.parquet").size / 4
+
+
+def test_a_dataset_whose_file_is_replaced_is_not_read_half_old_and_half_new(runs: Runs) -> None:
+    rows = table_asset(TABLE)
+    runs.make(rows)
+    dataset = runs.read(rows, ds.Dataset)
+    runs.make(table_asset(TABLE[:1]))
+    with pytest.raises(ObjectChanged):
+        dataset.to_table()
+    assert runs.read(rows, ds.Dataset).to_table().equals(TABLE[:1])
 
 
 def test_a_table_without_rows_keeps_its_columns(runs: Runs) -> None:
@@ -253,15 +311,22 @@ def test_the_files_of_an_asset_of_file_grain_are_read_as_one(runs: Runs) -> None
     assert read.to_table().num_rows == 6
 
 
-def test_two_lines_make_an_asset_on_the_platforms_own(environment: Environment, instance: dg.DagsterInstance) -> None:
+@pytest.mark.parametrize("form", ["file", "seaweedfs"])
+def test_two_lines_make_an_asset_on_the_platforms_own(
+    form: str, environment: Environment, instance: dg.DagsterInstance, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     @dg.asset(ins={"mapping": dg.AssetIn(dg.AssetKey(["mobile", "privacy_mapping"]))})
     def merged_districts(mapping: pd.DataFrame) -> pd.DataFrame:
         return mapping.groupby("merged_district", as_index=False).size()
 
-    defs = dg.Definitions.merge(build(environment), dg.Definitions(assets=[merged_districts]))
-    job = defs.resolve_implicit_global_asset_job_def()
-    wanted = [dg.AssetKey(["mobile", "privacy_mapping"]), merged_districts.key]
-    assert job.execute_in_process(asset_selection=wanted, instance=instance).success
-    stored = pq.read_table(environment.home / "lake/merged_districts/merged_districts.parquet")
-    assert stored.column_names == ["merged_district", "size"]
-    assert stored.num_rows > 10
+    with empty(form, tmp_path, request) as url:
+        defs = dg.Definitions.merge(
+            build(Environment(home=environment.home, lake=url)), dg.Definitions(assets=[merged_districts])
+        )
+        job = defs.resolve_implicit_global_asset_job_def()
+        wanted = [dg.AssetKey(["mobile", "privacy_mapping"]), merged_districts.key]
+        assert job.execute_in_process(asset_selection=wanted, instance=instance).success
+        stored = open_objects(url).get("merged_districts/merged_districts.parquet")
+    table = pq.read_table(pa.BufferReader(stored))
+    assert table.column_names == ["merged_district", "size"]
+    assert table.num_rows > 10

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pipelines.adapters.ledger import Ledger
+from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.core.work import Item, NewItem, Outcome, State
+from pipelines_tests.servers import postgres
 
-FORMS: dict[str, Callable[[Path], str]] = {
-    "sqlite": lambda folder: f"sqlite:///{folder}/ledger.db",
-}
+FORMS = ("postgresql", "sqlite")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=10)
 MINUTE = timedelta(minutes=1)
 HOUR = "2026-03-01-11:00"
 QUEUE = "mobile/packages"
 EXPORTS = "aae/packages"
+
+
+def open_at(url: str) -> Ledger:
+    """The ledger at a URL of the fixture ``ledger_url``, in any process."""
+    return open_ledger(url, postgres.password() if urlsplit(url).scheme == "postgresql" else None)
 
 
 def new(name: str = "a.json", version: str = "1", **facts: Any) -> NewItem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 
@@ -10,7 +10,7 @@ from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
 from pipelines.core.work import Reason, State
-from pipelines_tests.adapters.ledgers import FORMS, MINUTE, NOW, new, states
+from pipelines_tests.adapters.ledgers import MINUTE, NOW, new, open_at, states
 
 # Marks and circuits
 
@@ -34,16 +34,13 @@ def test_a_circuit_is_the_last_one_kept(ledger: Ledger) -> None:
 # Opening
 
 
-def test_what_was_recorded_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
-    for url in (form(tmp_path) for form in FORMS.values()):
-        first = open_ledger(url)
+def test_what_was_recorded_is_there_when_it_is_opened_again(ledger_url: str) -> None:
+    with closing(open_at(ledger_url)) as first:
         first.take_in([new()], NOW)
-        first.close()
-        second = open_ledger(url)
+    with closing(open_at(ledger_url)) as second:
         assert states(second) == {"a.json 1": State.PENDING}
-        second.close()
 
 
 def test_an_unknown_scheme_names_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match="sqlite://"):
+    with pytest.raises(ValueError, match="sqlite://, postgresql://"):
         open_ledger("mongo://somewhere")

@@ -170,7 +170,7 @@ def test_a_change_that_was_not_recorded_is_not_to_be_told(ledger: Ledger, fault:
     ledger.take_in([new()], NOW)
     (item,) = claim(ledger)
     broken = release(joins=True, **fault)
-    with pytest.raises(Exception, match=r"(?i)not null|foreign key"):
+    with pytest.raises(Exception, match=r"(?i)not.null|foreign key"):
         ledger.settle([end(item, releases=(broken,))], NOW)
     assert ledger.unrecorded(QUEUE) == {}
     assert states(ledger) == {"a.json 1": State.CLAIMED}

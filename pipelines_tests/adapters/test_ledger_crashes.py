@@ -8,20 +8,20 @@ import random
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from multiprocessing.synchronize import Barrier, Event
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from pipelines.adapters.ledger import Family, Ledger, open_ledger
+from pipelines.adapters.ledger import Family, Ledger
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.core.work import Item, NewItem, Outcome, State
+from pipelines_tests.adapters.ledgers import open_at
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=10)
@@ -30,22 +30,6 @@ BATCH = 1100  # more than one statement's worth
 GROUP = 40
 # Spawned processes share nothing with this one, as the runs of different machines do not.
 processes = multiprocessing.get_context("spawn")
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.db"
-
-
-@pytest.fixture
-def ledger(file: Path) -> Iterator[Ledger]:
-    ledger = open_file(file)
-    yield ledger
-    ledger.close()
-
-
-def open_file(file: Path) -> Ledger:
-    return open_ledger(f"sqlite:///{file}")
 
 
 def batch(number: int) -> list[NewItem]:
@@ -62,42 +46,43 @@ def claim(ledger: Ledger, now: datetime = NOW, limit: int = GROUP) -> list[Item]
     return ledger.claim("in", owner=str(os.getpid()), limit=limit, now=now, lease=LEASE)
 
 
-def assert_whole(file: Path) -> None:
-    with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+def assert_whole(url: str) -> None:
+    """SQLite's file is one that whoever was killed wrote to by itself."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 # Several at once
 
 
-def open_together(file: Path, together: Barrier) -> None:
+def open_together(url: str, together: Barrier) -> None:
     together.wait()
-    ledger = open_file(file)
+    ledger = open_at(url)
     ledger.take_in([NewItem("in", str(os.getpid()), "1", "p", 1)], NOW)
     ledger.close()
 
 
-def test_processes_that_open_a_new_ledger_together_all_find_its_tables(file: Path) -> None:
+def test_processes_that_open_a_new_ledger_together_all_find_its_tables(new_ledger_url: str) -> None:
     together = processes.Barrier(4)
-    started = [processes.Process(target=open_together, args=(file, together)) for _ in range(4)]
+    started = [processes.Process(target=open_together, args=(new_ledger_url, together)) for _ in range(4)]
     for process in started:
         process.start()
     for process in started:
         process.join()
     assert [process.exitcode for process in started] == [0] * 4
-    ledger = open_file(file)
-    assert len(list(ledger.items("in"))) == 4
-    ledger.close()
+    with closing(open_at(new_ledger_url)) as ledger:
+        assert len(list(ledger.items("in"))) == 4
 
 
 def wait(together: Barrier) -> None:
     together.wait()
 
 
-def claim_until_empty(file: Path) -> list[tuple[int, int]]:
+def claim_until_empty(url: str) -> list[tuple[int, int]]:
     """Work through the queue; returns each item that counted, and how many claims it had had."""
-    ledger = open_file(file)
+    ledger = open_at(url)
     worked: list[tuple[int, int]] = []
     while items := claim(ledger, limit=7):
         counted = ledger.settle([done(item) for item in items], NOW)
@@ -106,12 +91,12 @@ def claim_until_empty(file: Path) -> list[tuple[int, int]]:
     return worked
 
 
-def test_processes_share_the_work_so_that_each_item_is_done_once(file: Path, ledger: Ledger) -> None:
+def test_processes_share_the_work_so_that_each_item_is_done_once(ledger_url: str, ledger: Ledger) -> None:
     """No lease ran out, so a second claim of an item would have been a claim of what another held."""
     ledger.take_in(batch(0), NOW)
     together = processes.Barrier(3)
     with processes.Pool(3, initializer=wait, initargs=(together,)) as pool:
-        worked = [one for share in pool.map(claim_until_empty, [file] * 3, chunksize=1) for one in share]
+        worked = [one for share in pool.map(claim_until_empty, [ledger_url] * 3, chunksize=1) for one in share]
     assert Counter(worked) == Counter({(item.id, 1): 1 for item in ledger.items("in")})
     assert {item.state for item in ledger.items("in")} == {State.SETTLED}
     assert len(list(ledger.items("out"))) == BATCH
@@ -120,25 +105,25 @@ def test_processes_share_the_work_so_that_each_item_is_done_once(file: Path, led
 # Killed between two statements, at each of them
 
 
-def die_at_every_statement(file: Path, action: Callable[[Ledger, list[Item]], Any]) -> None:
+def die_at_every_statement(url: str, action: Callable[[Ledger, list[Item]], Any]) -> None:
     """Fork once for each statement of the action; that fork kills itself before the statement is carried out.
 
     Raises:
         AssertionError: something of the action is there although it was not finished.
     """
-    ledger = open_file(file)
+    ledger = open_at(url)
     held = claim(ledger)
     before = contents(ledger)
     ledger.close()
     for step in count(1):
         child = os.fork()
         if not child:
-            dying = SqlLedger.on_sqlite(f"sqlite:///{file}")
+            dying = open_at(url)
             die_at(dying, step)
             action(dying, held)
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        ledger = open_file(file)
+        ledger = open_at(url)
         after = contents(ledger)
         ledger.close()
         if status == 0:
@@ -149,7 +134,8 @@ def die_at_every_statement(file: Path, action: Callable[[Ledger, list[Item]], An
         assert after == before
 
 
-def die_at(ledger: SqlLedger, step: int) -> None:
+def die_at(ledger: Ledger, step: int) -> None:
+    assert isinstance(ledger, SqlLedger)
     steps = count(1)
 
     def die(*_: Any) -> None:
@@ -178,37 +164,37 @@ def restore_some(ledger: Ledger, _held: list[Item]) -> None:
 
 @pytest.mark.parametrize("action", [take_in_a_batch, settle_a_group, restore_some])
 def test_a_kill_at_any_statement_leaves_nothing_of_the_transaction(
-    file: Path, ledger: Ledger, action: Callable[[Ledger, list[Item]], Any]
+    ledger_url: str, ledger: Ledger, action: Callable[[Ledger, list[Item]], Any]
 ) -> None:
     ledger.take_in(batch(0)[:GROUP], NOW)
-    process = processes.Process(target=die_at_every_statement, args=(file, action))
+    process = processes.Process(target=die_at_every_statement, args=(ledger_url, action))
     process.start()
     process.join()
     assert process.exitcode == 0
-    assert_whole(file)
+    assert_whole(ledger_url)
 
 
 # Killed at any moment
 
 
-def take_in_batches(file: Path, first: int, started: Event) -> None:
-    ledger = open_file(file)
+def take_in_batches(url: str, first: int, started: Event) -> None:
+    ledger = open_at(url)
     for number in count(first):
         ledger.take_in(batch(number), NOW)
         started.set()
 
 
-def settle_groups(file: Path, round_: int, started: Event) -> None:
-    ledger = open_file(file)
+def settle_groups(url: str, round_: int, started: Event) -> None:
+    ledger = open_at(url)
     while items := claim(ledger, NOW + round_ * 2 * LEASE):
         ledger.settle([done(item) for item in items], NOW)
         started.set()
 
 
-def kill_while(target: Callable[[Path, int, Event], None], file: Path, number: int, moment: float) -> None:
+def kill_while(target: Callable[[str, int, Event], None], url: str, number: int, moment: float) -> None:
     """Let it work until it has recorded something, and kill it ``moment`` seconds later."""
     started = processes.Event()
-    process = processes.Process(target=target, args=(file, number, started))
+    process = processes.Process(target=target, args=(url, number, started))
     process.start()
     assert started.wait(60)
     process.join(moment)
@@ -224,23 +210,23 @@ def moments() -> list[float]:
     return [random.Random(seed + number).uniform(0, 0.3) for number in range(3)]
 
 
-def test_a_killed_intake_leaves_whole_batches(file: Path, ledger: Ledger, moments: list[float]) -> None:
+def test_a_killed_intake_leaves_whole_batches(ledger_url: str, ledger: Ledger, moments: list[float]) -> None:
     for number, moment in enumerate(moments):
-        kill_while(take_in_batches, file, number * 1000, moment)
-        assert_whole(file)
+        kill_while(take_in_batches, ledger_url, number * 1000, moment)
+        assert_whole(ledger_url)
         counts = {one.partition: one.items for one in ledger.backlog(NOW)}
         assert f"batch {number * 1000:04}" in counts
         assert set(counts.values()) == {BATCH}
 
 
 def test_a_killed_run_leaves_each_item_settled_with_its_release_or_claimed_without(
-    file: Path, ledger: Ledger, moments: list[float]
+    ledger_url: str, ledger: Ledger, moments: list[float]
 ) -> None:
     for number in range(4):
         ledger.take_in(batch(number), NOW)
     for round_, moment in enumerate(moments):
-        kill_while(settle_groups, file, round_, moment)
-        assert_whole(file)
+        kill_while(settle_groups, ledger_url, round_, moment)
+        assert_whole(ledger_url)
         states = Counter(item.state for item in ledger.items("in"))
         released = Counter(item.parent for item in ledger.items("out"))
         assert set(released) == {item.id for item in ledger.items("in", states=[State.SETTLED])}

@@ -18,12 +18,16 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pipelines.adapters.ledger import Family, Span, connection, open_ledger
+from pipelines.adapters.ledger import Family, Ledger, Span, connection
+from pipelines.adapters.ledger.connection import version_table
+from pipelines.adapters.ledger.postgres import _make_engine
 from pipelines.adapters.ledger.schema import EPOCH, metadata
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
 from pipelines.core.work import NewItem, Outcome, Pause, Reason, State
+from pipelines_tests.adapters.ledgers import open_at
+from pipelines_tests.servers.postgres import Postgres, password
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=10)
@@ -37,19 +41,47 @@ def ledger(tmp_path: Path) -> Iterator[SqlLedger]:
     ledger.close()
 
 
-def test_the_migrations_make_the_tables_that_the_code_expects(ledger: SqlLedger) -> None:
-    with ledger._engine.connect() as there:
-        assert compare_metadata(MigrationContext.configure(there), metadata) == []
+INDEXES = {
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+    "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename != :version",
+}
 
 
-def test_the_migrations_make_the_indexes_word_for_word(ledger: SqlLedger) -> None:
-    """The comparison of metadata does not look at which rows an index is over."""
-    fresh = sa.create_engine("sqlite://")
+def indexes(there: sa.Connection) -> dict[str, str]:
+    query = sa.text(INDEXES[there.dialect.name])
+    values = {"version": version_table(there)} if there.dialect.name == "postgresql" else {}
+    return dict(there.execute(query, values).all())  # type: ignore[arg-type]  # rows are pairs
+
+
+def assert_as_the_code_expects(ledger: Ledger, fresh: sa.Engine) -> None:
+    """The comparison of metadata does not look at which rows an index is over; so that is compared word for word."""
+    assert isinstance(ledger, SqlLedger)
     metadata.create_all(fresh)
-    query = sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
     with fresh.connect() as expected, ledger._engine.connect() as there:
-        assert dict(there.execute(query).all()) == dict(expected.execute(query).all())  # type: ignore[arg-type]  # rows are pairs
+        options = {"version_table": version_table(there)}
+        assert compare_metadata(MigrationContext.configure(there, opts=options), metadata) == []
+        assert indexes(there) == indexes(expected)
     fresh.dispose()
+
+
+@pytest.fixture
+def fresh(request: pytest.FixtureRequest, new_ledger_url: str) -> sa.Engine:
+    """Another empty database of the same kind."""
+    if new_ledger_url.startswith("sqlite"):
+        return sa.create_engine("sqlite://")
+    server: Postgres = request.getfixturevalue("postgres")
+    return engine_of(server.fresh("another"))
+
+
+def engine_of(url: str) -> sa.Engine:
+    return sa.create_engine(url) if url.startswith("sqlite") else _make_engine(url, password())
+
+
+def test_the_migrations_make_the_tables_and_indexes_that_the_code_expects(
+    new_ledger_url: str, fresh: sa.Engine
+) -> None:
+    with closing(open_at(new_ledger_url)) as ledger:
+        assert_as_the_code_expects(ledger, fresh)
 
 
 def test_head_is_the_newest_migration() -> None:
@@ -57,56 +89,60 @@ def test_head_is_the_newest_migration() -> None:
     assert scripts.get_heads() == [connection.HEAD]
 
 
-def test_a_ledger_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
+def test_a_ledger_of_a_newer_release_is_left_alone(new_ledger_url: str) -> None:
     """An older release can't know what the tables mean by then."""
-    open_ledger(f"sqlite:///{tmp_path}/ledger.db").close()
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as file:
-        file.execute("UPDATE alembic_version SET version_num = '9999'")
-        file.commit()
+    open_at(new_ledger_url).close()
+    engine = engine_of(new_ledger_url)
+    with engine.begin() as there:
+        there.exec_driver_sql(f"UPDATE {version_table(there)} SET version_num = '9999'")
+    engine.dispose()
     with pytest.raises(Exception, match="9999"):
-        open_ledger(f"sqlite:///{tmp_path}/ledger.db")
+        open_at(new_ledger_url)
 
 
-def made_by_the_first_release(file: Path) -> None:
+def made_by_the_first_release(url: str) -> None:
     """Tables of the first migration: a file whose output waits, one that is dead, a mark and an open circuit."""
     moment = (NOW - EPOCH) // timedelta(microseconds=1)
     row: dict[str, Any] = {"queue": "in", "destination": "", "version": "1", "partition": HOUR, "size": 1}
     row |= {"attempts": 1, "owner": "run", "fence": 1, "uncertain": False, "made_with": "m1", "cause": "tick"}
-    row |= {"due_at": moment, "seen_at": moment, "changed_at": moment, "settled_at": None, "detail": "{}"}
+    row |= {"due_at": moment, "seen_at": moment, "changed_at": moment, "settled_at": None, "detail": {}}
     row |= {"newest": True, "reason": None, "parent": None}
     rows = [
-        row | {"id": 1, "name": "a.json", "state": "settled", "settled_at": moment, "detail": '{"rows": 3}'},
-        row | {"id": 2, "name": "a.parquet", "state": "pending", "queue": "out", "parent": 1},
-        row | {"id": 3, "name": "b.json", "state": "dead", "reason": "refused"},
+        row | {"name": "a.json", "state": "settled", "settled_at": moment, "detail": {"rows": 3}},
+        row | {"name": "a.parquet", "state": "pending", "queue": "out", "parent": 1},
+        row | {"name": "b.json", "state": "dead", "reason": "refused"},
     ]
-    engine = sa.create_engine(f"sqlite:///{file}")
+    work = sa.table("work", *(sa.column(name, sa.JSON if name == "detail" else None) for name in rows[0]))
+    engine = engine_of(url)
     with engine.begin() as there:
         config = Config()
         config.set_main_option("script_location", str(Path(connection.__file__).parent / "migrations"))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = there
         command.upgrade(config, "0001")
-        there.execute(sa.table("work", *(sa.column(name) for name in rows[0])).insert(), rows)
+        for one in rows:  # numbered as they come, by the database
+            there.execute(work.insert(), one)
         there.exec_driver_sql("INSERT INTO marks VALUES ('recent', NULL, 'key')")
         there.exec_driver_sql(f"INSERT INTO circuits VALUES ('out', 4, {moment}, {moment}, 2, 'not allowed')")
     engine.dispose()
 
 
-def test_a_ledger_of_the_first_release_goes_on_with_what_it_holds(tmp_path: Path) -> None:
-    made_by_the_first_release(tmp_path / "ledger.db")
-    ledger = SqlLedger.on_sqlite(f"sqlite:///{tmp_path}/ledger.db")
-    test_the_migrations_make_the_tables_that_the_code_expects(ledger)
-    test_the_migrations_make_the_indexes_word_for_word(ledger)
-    first, second = ledger.items("in")
-    assert (first.state, first.detail, first.settled_at, second.reason) == (State.SETTLED, {"rows": 3}, NOW, "refused")
-    assert ledger.circuit("out") == Circuit(4, NOW, NOW, 2, Reason.NOT_ALLOWED)
-    assert ledger.mark("recent") == Mark(None, "key")
-    assert [one.state for one in ledger.standings("in", unsettled=True)] == [State.DEAD]
-    (waiting,) = ledger.claim("out", owner="run", limit=9, now=NOW, lease=LEASE)
-    ledger.settle([Outcome(waiting.id, waiting.fence, State.SETTLED)], NOW)
-    assert ledger.unrecorded("out") == {HOUR: 1}
-    assert (ledger.unrecorded("in"), ledger.journal(), ledger.paused("in", NOW)) == ({}, [], None)
-    ledger.close()
+def test_a_ledger_of_the_first_release_goes_on_with_what_it_holds(new_ledger_url: str, fresh: sa.Engine) -> None:
+    made_by_the_first_release(new_ledger_url)
+    with closing(open_at(new_ledger_url)) as ledger:
+        assert_as_the_code_expects(ledger, fresh)
+        first, second = ledger.items("in")
+        assert (first.state, first.detail, first.settled_at) == (State.SETTLED, {"rows": 3}, NOW)
+        assert second.reason == "refused"
+        assert ledger.circuit("out") == Circuit(4, NOW, NOW, 2, Reason.NOT_ALLOWED)
+        assert ledger.mark("recent") == Mark(None, "key")
+        assert [one.state for one in ledger.standings("in", unsettled=True)] == [State.DEAD]
+        (waiting,) = ledger.claim("out", owner="run", limit=9, now=NOW, lease=LEASE)
+        ledger.settle([Outcome(waiting.id, waiting.fence, State.SETTLED)], NOW)
+        assert ledger.unrecorded("out") == {HOUR: 1}
+        assert (ledger.unrecorded("in"), ledger.journal(), ledger.paused("in", NOW)) == ({}, [], None)
+        ledger.take_in([item("c.json")], NOW)
+        assert len(list(ledger.items("in"))) == 3
 
 
 def test_a_reader_does_not_wait_for_a_writer(ledger: SqlLedger, tmp_path: Path) -> None:
@@ -198,7 +234,7 @@ def test_when_a_queue_is_due_is_read_from_open_work_alone(busy: SqlLedger) -> No
 
 def test_a_claim_reads_open_work_alone(busy: SqlLedger) -> None:
     for span in (None, Span(HOUR, HOUR)):
-        outrun, due, _ = plans(
+        outrun, due, *_ = plans(
             busy, lambda span=span: busy.claim("in", owner="run", limit=9, now=NOW, lease=LEASE, span=span)
         )
         for plan in (outrun, due):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from pipelines.adapters.ledger import Ledger, open_ledger
+from pipelines.adapters.ledger import Ledger
 from pipelines.core.work import MOVES, OPEN, Item, NewItem, Outcome, Reason, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -205,13 +202,6 @@ class Model(RuleBasedStateMachine):
         next_due = self.ledger.next_due(self.queue)
         assert (next_due is None) == (not any(row.state in OPEN for row in self.rows.values()))
         assert due == 0 or (next_due is not None and next_due <= self.now)
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
-    yield ledger
-    ledger.close()
 
 
 def test_states_move_as_the_model_says_and_only_by_moves_that_exist(ledger: Ledger) -> None:

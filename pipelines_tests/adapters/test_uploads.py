@@ -130,7 +130,7 @@ def test_a_file_is_taken_once_it_stopped_changing(
     file.write_text("{")
     os.utime(file, ns=(0, int((NOW - timedelta(seconds=age)).timestamp() * 1e6) * 1000))
     uploads = open_uploads("list://", open_objects(landing.as_uri()), marks)
-    monkeypatch.setattr("pipelines.adapters.uploads.monotonic", lambda: 0.0)  # the edges are exact
+    monkeypatch.setattr("pipelines.adapters.uploads.listed.monotonic", lambda: 0.0)  # the edges are exact
     assert bool(take_in(uploads.batches(FEED, NOW))) is taken
 
 
@@ -153,7 +153,7 @@ def test_a_file_written_during_a_long_listing_is_not_taken_for_one_of_the_future
     began = datetime.now(UTC) - timedelta(minutes=1)
     uploads = open_uploads("list://", open_objects(landing.as_uri()), marks)
     seconds = chain([100.0], repeat(160.0))
-    monkeypatch.setattr("pipelines.adapters.uploads.monotonic", lambda: next(seconds))
+    monkeypatch.setattr("pipelines.adapters.uploads.listed.monotonic", lambda: next(seconds))
     assert take_in(uploads.batches(FEED, began)) == []
 
 

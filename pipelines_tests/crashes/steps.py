@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -38,7 +38,7 @@ READS: Mapping[type, frozenset[str]] = {
             *("mark", "circuit", "close"),
         }
     ),
-    Objects: frozenset({"url", "head", "get", "stream", "list"}),
+    Objects: frozenset({"url", "head", "get", "get_part", "stream", "list"}),
     Uploads: frozenset({"batches", "folder"}),
     Https: frozenset({"destination", "head"}),
 }
@@ -140,8 +140,8 @@ class WatchedUploads:
     uploads: Uploads
     step: Step
 
-    def batches(self, prefix: str, now: datetime) -> Iterator[Batch]:
-        for batch in self.uploads.batches(prefix, now):
+    def batches(self, prefix: str, now: datetime, also: Collection[str] = ()) -> Iterator[Batch]:
+        for batch in self.uploads.batches(prefix, now, also):
             yield replace(batch, done=stepping(TOLD, batch.done, self.step))
 
     def folder(self, folder: str, now: datetime) -> Iterator[tuple[Upload, ...]]:

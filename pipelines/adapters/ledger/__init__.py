@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
 from pipelines.core.work import Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
@@ -179,16 +181,22 @@ class Ledger(Protocol):
         """Let go of connections."""
 
 
-def open_ledger(url: str) -> Ledger:
+def open_ledger(url: str, password: SecretStr | None = None) -> Ledger:
     """Open the ledger at ``url``, making or migrating its tables first.
 
+    Args:
+        url: ``sqlite:///`` and a file, or ``postgresql://user@host/database`` with the driver's own options as a query.
+        password: of a PostgreSQL user; without one the driver finds it in its own ways.
+
     Raises:
-        ValueError: the scheme is not known.
+        ValueError: the scheme is not known, or a password is in the URL.
+        ConnectionError: the server could not be reached.
     """
     from pipelines.adapters.ledger.sql import SqlLedger  # noqa: PLC0415 (SQLAlchemy's engines are slow to import)
 
     scheme = urlsplit(url).scheme
-    known = {"sqlite": SqlLedger.on_sqlite}
-    if scheme not in known:
-        raise ValueError(f"a ledger's URL starts with one of {', '.join(f'{name}://' for name in known)}")
-    return known[scheme](url)
+    if scheme == "sqlite":
+        return SqlLedger.on_sqlite(url)
+    if scheme == "postgresql":
+        return SqlLedger.on_postgres(url, password)
+    raise ValueError("a ledger's URL starts with one of sqlite://, postgresql://")

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.adapters.ledger.recording import insert
+from pipelines.adapters.ledger.rows import insert
 from pipelines.adapters.ledger.schema import changes
 
 Place = tuple[str, str]
 """A queue and one of its partitions."""
 
+_NOTED = "changes noted"
+
+
+@contextmanager
+def collected(connection: sa.Connection) -> Iterator[None]:
+    """What is noted meanwhile is written at the end, in one order.
+
+    All that change one partition write to one row: held until the commit, it would keep the others waiting for as long
+    as the rest of the transaction takes; and written in another order each time, two could wait for each other.
+    """
+    noted: Counter[Place] = Counter()
+    connection.info[_NOTED] = noted
+    yield
+    if noted:
+        statement = insert(connection, changes)
+        more = statement.on_conflict_do_update(
+            index_elements=["queue", "partition"], set_={"made": changes.c.made + statement.excluded.made}
+        )
+        rows = [
+            {"queue": place[0], "partition": place[1], "made": made, "told": 0} for place, made in sorted(noted.items())
+        ]
+        connection.execute(more, rows)
+
 
 def note(connection: sa.Connection, places: Iterable[Place]) -> None:
     """Count a change for each time that a place is given."""
-    counted = sorted(Counter(places).items())  # in one order, so that no two writers wait for each other
-    if not counted:
-        return
-    statement = insert(connection, changes)
-    more = statement.on_conflict_do_update(
-        index_elements=["queue", "partition"], set_={"made": changes.c.made + statement.excluded.made}
-    )
-    rows = [{"queue": place[0], "partition": place[1], "made": made, "told": 0} for place, made in counted]
-    connection.execute(more, rows)
+    connection.info[_NOTED].update(places)
 
 
 def untold(queue: str) -> sa.Select[Any]:

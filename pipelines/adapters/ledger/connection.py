@@ -8,6 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 
+from pipelines.adapters.ledger.locks import lock_migration
+
 HEAD = "0002"
 """The newest migration; a test compares it with the folder."""
 
@@ -42,10 +44,11 @@ def sqlite_engine(url: str) -> sa.Engine:
 def migrate(engine: sa.Engine) -> None:
     """Bring the tables up to the newest form; costs one small query when they are."""
     with engine.begin() as connection:
-        if sa.inspect(connection).has_table("alembic_version"):
-            current = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
-            if current == HEAD:
-                return
+        if _is_current(connection):
+            return
+        lock_migration(connection)
+        if _is_current(connection):  # another process was faster
+            return
         from alembic import command  # noqa: PLC0415 (needed once in the life of a ledger, slow to import)
         from alembic.config import Config  # noqa: PLC0415 (as above)
 
@@ -54,3 +57,15 @@ def migrate(engine: sa.Engine) -> None:
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def version_table(connection: sa.Connection) -> str:
+    """Where the tables' version is kept: a server's database may hold Dagster's tables too, which have a name first."""
+    return "alembic_version" if connection.dialect.name == "sqlite" else "ledger_version"
+
+
+def _is_current(connection: sa.Connection) -> bool:
+    name = version_table(connection)
+    if not sa.inspect(connection).has_table(name):
+        return False
+    return connection.execute(sa.select(sa.column("version_num")).select_from(sa.table(name))).scalar() == HEAD

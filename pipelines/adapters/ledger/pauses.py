@@ -8,7 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.adapters.ledger.recording import insert
+from pipelines.adapters.ledger.locks import lock_claims
+from pipelines.adapters.ledger.rows import insert
 from pipelines.adapters.ledger.schema import pauses
 from pipelines.core.work import Pause
 
@@ -19,7 +20,8 @@ def in_force(queue: str, now: datetime) -> sa.Select[Any]:
 
 
 def put(connection: sa.Connection, pause: Pause) -> None:
-    """Put a pause in the place of an earlier one."""
+    """Put a pause in the place of an earlier one; once it is there, no claim that did not see it is under way."""
+    lock_claims(connection, pause.queue, shared=False)
     statement = insert(connection, pauses).values(asdict(pause))
     connection.execute(statement.on_conflict_do_update(index_elements=["queue"], set_=asdict(pause)))
 

@@ -78,7 +78,7 @@ def standings(queue: str, span: Span | None, destination: str | None, *, unsettl
     which += [is_unsettled()] if unsettled else []
     kind = (work.c.state, work.c.reason)
     counts = (sa.func.count(), sa.func.sum(work.c.size), sa.func.min(work.c.seen_at))
-    return sa.select(*kind, *counts).where(*which).group_by(*kind).order_by(*kind)
+    return sa.select(*kind, *counts).where(*which).group_by(*kind).order_by(work.c.state, work.c.reason.nulls_first())
 
 
 def named(text: str, limit: int) -> sa.Select[Any]:

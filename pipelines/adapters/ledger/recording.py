@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from pipelines.adapters.ledger.rows import IDENTITY, Row, chunks, new_row, same_name
+from pipelines.adapters.ledger.locks import lock_names
+from pipelines.adapters.ledger.rows import Row, chunks, new_row, same_name
 from pipelines.adapters.ledger.schema import work
 from pipelines.core.work import NewItem, Reason, State
 
@@ -20,13 +20,6 @@ UNDONE = frozenset({State.PENDING, State.DEAD, State.ASIDE})
 
 Identity = tuple[str, str, str, str]
 """A queue, a destination, a name and its version."""
-_Insert = sqlite.Insert | postgresql.Insert
-_INSERTS: Mapping[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
-
-def insert(connection: sa.Connection, table: sa.Table) -> _Insert:
-    """An insert that may be told what to do where the row exists; each database spells that in its own way."""
-    return _INSERTS[connection.dialect.name](table)
 
 
 def record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) -> list[NewItem]:
@@ -38,23 +31,30 @@ def record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) -
         The items that ask for work now and did not before, and those newly set aside.
     """
     last = {identity(item)[:-1]: item for item in items}
-    return [item for chunk in chunks(list(last.values())) for item in _record(connection, chunk, now)]
+    # Mostly all is known, as in a listing: that is found out without keeping anybody waiting.
+    asking = [item for chunk in chunks(list(last.values())) for item in _asking(connection, chunk, now)]
+    lock_names(connection, (identity(item)[:-1] for item in asking))
+    return [item for chunk in chunks(asking) for item in _record(connection, chunk, now)]
+
+
+def _asking(connection: sa.Connection, items: Sequence[NewItem], now: datetime) -> list[NewItem]:
+    """Those of which anything would change now."""
+    known = {identity(row): row for row in versions(connection, map(identity, items))}
+    return [item for item in items if identity(item) not in known or _seen_again(known[identity(item)], item, now)]
 
 
 def _record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) -> list[NewItem]:
     wanted = {identity(item): item for item in _unjoined(connection, items)}
     if not wanted:
         return []
-    columns = [work.c[name] for name in IDENTITY]
-    statement = insert(connection, work).on_conflict_do_nothing(index_elements=columns).returning(work.c.id, *columns)
-    inserted = connection.execute(statement, [new_row(item, now) for item in wanted.values()]).all()
-    absent = {identity(row) for row in inserted}
-    newest = [row.id for row in inserted]
-    changed = [wanted[identity] for identity in absent]
-    for row in versions(connection, [identity for identity in wanted if identity not in absent]):
-        item = wanted.get(identity(row))
-        if item is None:
-            continue
+    known = {identity(row): row.id for row in versions(connection, wanted) if identity(row) in wanted}
+    changed = [item for one, item in wanted.items() if one not in known]
+    newest: list[int] = []
+    if changed:
+        rows = [new_row(item, now) for item in changed]
+        newest += connection.execute(sa.insert(work).returning(work.c.id), rows).scalars()
+    for row in _lock(connection, list(known.values())):
+        item = wanted[identity(row)]
         values = _seen_again(row, item, now)
         if values:
             connection.execute(sa.update(work).where(work.c.id == row.id).values(**values))
@@ -66,22 +66,33 @@ def _record(connection: sa.Connection, items: Sequence[NewItem], now: datetime) 
     return changed
 
 
+def _lock(connection: sa.Connection, ids: Sequence[int]) -> Sequence[sa.Row[Any]]:
+    """These rows, which nobody else changes until the transaction ends."""
+    query = sa.select(work).where(work.c.id.in_(ids)).order_by(work.c.id)
+    return connection.execute(query.with_for_update(key_share=True)).all() if ids else []
+
+
 def _unjoined(connection: sa.Connection, items: Sequence[NewItem]) -> list[NewItem]:
-    """Without those that join one that waits: it has not begun yet, and will do what they ask for."""
+    """Without those that join one that waits: it has not begun yet, and will do what they ask for.
+
+    Nor can it begin before this transaction ends: else it might not see what they ask for.
+    """
     joining = [identity(item) for item in items if item.joins]
-    waiting = {identity(row)[:-1] for row in versions(connection, joining, work.c.state == State.PENDING)}
+    waiting = {identity(row)[:-1] for row in versions(connection, joining, work.c.state == State.PENDING, lock=True)}
     return [item for item in items if not item.joins or identity(item)[:-1] not in waiting]
 
 
 def versions(
-    connection: sa.Connection, identities: Iterable[Identity], *which: sa.ColumnElement[bool]
+    connection: sa.Connection, identities: Iterable[Identity], *which: sa.ColumnElement[bool], lock: bool = False
 ) -> Iterator[sa.Row[Any]]:
     """All versions of these names. Asked for as whole identities, SQLite would read all of the table."""
-    for (queue, destination), group in groupby(sorted(identities), itemgetter(0, 1)):
+    for (queue, destination), group in groupby(sorted(identities, key=itemgetter(0, 1)), itemgetter(0, 1)):
         names = [name for _, _, name, _ in group]
         query = sa.select(work).where(work.c.queue == queue, work.c.destination == destination, work.c.name.in_(names))
         query = query.where(*which)
-        yield from connection.execute(query.with_for_update()).all()
+        if lock:
+            query = query.order_by(work.c.id).with_for_update(key_share=True)
+        yield from connection.execute(query).all()
 
 
 def _seen_again(row: sa.Row[Any], item: NewItem, now: datetime) -> Row:
@@ -117,11 +128,15 @@ def _comes_back(row: sa.Row[Any], item: NewItem) -> bool:
 
 def _make_way(connection: sa.Connection, newest: Sequence[int], now: datetime) -> None:
     """Of the names of these no other version is the newest any more, and none of them will be done."""
+    if not newest:
+        return
     one = work.alias("one")
     others = (
         sa.select(work.c.id, work.c.state).join(one, same_name(one, work)).where(one.c.id.in_(newest), work.c.newest)
     )
-    rows = connection.execute(others.with_for_update(of=work)).all()
+    rows = connection.execute(others.order_by(work.c.id).with_for_update(of=work, key_share=True)).all()
+    if not rows:
+        return
     undone = [row.id for row in rows if row.state in UNDONE]
     connection.execute(sa.update(work).where(work.c.id.in_([row.id for row in rows])).values(newest=False))
     connection.execute(sa.update(work).where(work.c.id.in_(undone)).values(state=State.SUPERSEDED, changed_at=now))

@@ -11,8 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipelines.adapters.ledger import Family, changes
-from pipelines.adapters.ledger.recording import UNDONE, Identity, identity, insert, versions
-from pipelines.adapters.ledger.rows import IDENTITY, chunks, new_row
+from pipelines.adapters.ledger.locks import lock_recording
+from pipelines.adapters.ledger.recording import UNDONE, Identity, identity, versions
+from pipelines.adapters.ledger.rows import IDENTITY, chunks, insert, new_row
 from pipelines.adapters.ledger.schema import work
 from pipelines.core.work import NewItem, State
 
@@ -22,6 +23,7 @@ _AT_ONCE = 200
 
 def restore(connection: sa.Connection, families: Iterable[Family], now: datetime) -> int:
     """Insert the landed files, then what was released from them; returns how many rows were absent."""
+    lock_recording(connection)
     inserted = 0
     remaining = iter(families)
     while group := list(islice(remaining, _AT_ONCE)):
@@ -44,7 +46,7 @@ def _insert(connection: sa.Connection, items: Sequence[NewItem], now: datetime) 
     statement = insert(connection, work).on_conflict_do_nothing(index_elements=columns).returning(work.c.id)
     rows = [{**new_row(item, now), "newest": False} for item in items]
     inserted = set(connection.execute(statement, rows).scalars())
-    there = {identity(row): row for row in versions(connection, {identity(item) for item in items})}
+    there = {identity(row): row for row in versions(connection, {identity(item) for item in items}, lock=True)}
     dead = [row for row in there.values() if row.id in inserted and row.state == State.DEAD]
     changes.note(connection, ((row.queue, row.partition) for row in dead))  # a run then raises the alarm
     _name_newest(connection, there, [identity(item) for item in items], inserted)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from pipelines.adapters.ledger.schema import work
 from pipelines.core.work import Item, NewItem, Outcome, State
@@ -18,6 +19,15 @@ NAME = ("queue", "destination", "name")
 IDENTITY = (*NAME, "version")
 ITEM = [column for column in work.c if column.name != "newest"]
 """The columns of an ``Item``."""
+
+
+_Insert = sqlite.Insert | postgresql.Insert
+_INSERTS: Mapping[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> _Insert:
+    """An insert that may be told what to do where the row exists; each database spells that in its own way."""
+    return _INSERTS[connection.dialect.name](table)
 
 
 def read_item(row: sa.Row[Any]) -> Item:

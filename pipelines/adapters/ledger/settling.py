@@ -25,9 +25,17 @@ def held(connection: sa.Connection, fences: Mapping[int, int]) -> Iterator[sa.Ro
     columns = (work.c.id, work.c.fence, wanted, *_PLACE)
     for chunk in chunks(sorted(fences)):
         query = sa.select(*columns).where(work.c.id.in_(chunk), is_claimed())
-        for row in connection.execute(query.with_for_update()).all():
+        for row in connection.execute(query.order_by(work.c.id).with_for_update(key_share=True)).all():
             if row.fence == fences[row.id]:
                 yield row
+
+
+def renew(connection: sa.Connection, fences: Mapping[int, int], until: datetime) -> set[int]:
+    """Extend the leases of those still held; returns their ids."""
+    alive = {row.id for row in held(connection, fences)}
+    for chunk in chunks(sorted(alive)):
+        connection.execute(sa.update(work).where(work.c.id.in_(chunk)).values(lease_until=until))
+    return alive
 
 
 def settle(connection: sa.Connection, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
@@ -70,9 +78,10 @@ def _retire_older_outputs(connection: sa.Connection, made: Sequence[int], now: d
     newer = work.alias("newer")
     older = sa.select(work.c.id).join(newer, same_name(newer, work))
     older = older.where(newer.c.id.in_(made), work.c.state == State.SETTLED)
-    ids = connection.execute(older.with_for_update(of=work)).scalars().all()
-    _withdraw(connection, ids, now)
-    _change(connection, work.c.id.in_(ids), now, state=State.SUPERSEDED)
+    ids = connection.execute(older.order_by(work.c.id).with_for_update(of=work, key_share=True)).scalars().all()
+    if ids:
+        _withdraw(connection, ids, now)
+        _change(connection, work.c.id.in_(ids), now, state=State.SUPERSEDED)
 
 
 def reopen(
@@ -81,10 +90,10 @@ def reopen(
     """Make settled and dead items pending again; returns how many moved."""
     moved = 0
     merged = sa.update(work).where(work.c.id == sa.bindparam("of")).values(detail=sa.bindparam("facts", type_=sa.JSON))
-    for chunk in chunks(ids):
+    for chunk in chunks(sorted(ids)):
         over = work.c.state.in_([State.SETTLED, State.DEAD])
         query = sa.select(work.c.id, work.c.detail).where(work.c.id.in_(chunk), work.c.newest, over)
-        rows = connection.execute(query.with_for_update()).all()
+        rows = connection.execute(query.order_by(work.c.id).with_for_update(key_share=True)).all()
         _reopen(connection, [row.id for row in rows], now, reason)
         if detail and rows:
             connection.execute(merged, [{"of": row.id, "facts": {**row.detail, **detail}} for row in rows])
@@ -114,11 +123,17 @@ def reopen_outdated(connection: sa.Connection, queue: str, made_with: str, now: 
         release.c.status.is_not(None),  # it was answered before a person gave it all its attempts anew
     )
     may_have_left = sa.exists().where(release.c.parent == work.c.id, sent)
-    query = sa.select(work.c.id).where(outdated, ~may_have_left).with_for_update()
-    ids = connection.execute(query).scalars().all()
-    for chunk in chunks(ids):
-        _reopen(connection, chunk, now, None)
-    return len(ids)
+    query = sa.select(work.c.id).where(outdated, ~may_have_left)
+    reopened = 0
+    for chunk in chunks(connection.execute(query.order_by(work.c.id)).scalars().all()):
+        # Looked at again once nobody can claim a release any more.
+        for column in (work.c.id, work.c.parent):
+            these = sa.select(work.c.id).where(column.in_(chunk)).order_by(work.c.id)
+            connection.execute(these.with_for_update(key_share=True)).all()
+        still = connection.execute(query.where(work.c.id.in_(chunk))).scalars().all()
+        _reopen(connection, still, now, None)
+        reopened += len(still)
+    return reopened
 
 
 def _reopen(connection: sa.Connection, ids: Sequence[int], now: datetime, reason: str | None) -> None:
@@ -141,7 +156,7 @@ def amend(
 ) -> bool:
     """Merge into a settled item's detail and record items, if it is still as it was read."""
     settled = sa.and_(work.c.id == item.id, work.c.state == State.SETTLED, work.c.newest)
-    found = connection.execute(sa.select(work.c.detail).where(settled).with_for_update()).scalar()
+    found = connection.execute(sa.select(work.c.detail).where(settled).with_for_update(key_share=True)).scalar()
     if found != item.detail:
         return False
     _change(connection, settled, now, detail={**item.detail, **detail})

@@ -9,16 +9,21 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from pipelines.adapters.ledger import Family, Span, TakenIn, changes, journal, pauses, reading, settling
+from pipelines.adapters.ledger.claiming import Claim, claim
 from pipelines.adapters.ledger.connection import sqlite_engine
-from pipelines.adapters.ledger.recording import insert, record
+from pipelines.adapters.ledger.postgres import PATIENCE, open_postgres
+from pipelines.adapters.ledger.recording import record
 from pipelines.adapters.ledger.restoring import restore
-from pipelines.adapters.ledger.rows import ITEM, Row, chunks, read_item, unindexed
-from pipelines.adapters.ledger.schema import circuits, marks, work
+from pipelines.adapters.ledger.rows import Row, insert, read_item
+from pipelines.adapters.ledger.schema import circuits, marks
+from pipelines.adapters.ledger.transactions import SqliteTransactor, Transactions
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
 from pipelines.core.work import Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
@@ -29,15 +34,20 @@ _PAGE = 500
 class SqlLedger:
     """See ``pipelines.adapters.ledger.Ledger``; times are passed in, so that every clock is the caller's."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-        # A reader must not queue up behind the writers.
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._write, self._read = transactions.write, transactions.read
+        self._engine = transactions.engine
 
     @classmethod
     def on_sqlite(cls, url: str) -> SqlLedger:
         """The ledger in one SQLite file."""
-        return cls(sqlite_engine(url))
+        return cls(SqliteTransactor(sqlite_engine(url)))
+
+    @classmethod
+    def on_postgres(cls, url: str, password: SecretStr | None = None, patience: float = PATIENCE) -> SqlLedger:
+        """The ledger in a PostgreSQL database, where a lost connection is waited for, in seconds."""
+        return cls(open_postgres(url, password, patience))
 
     def close(self) -> None:
         """Let go of connections."""
@@ -45,8 +55,7 @@ class SqlLedger:
 
     def take_in(self, items: Sequence[NewItem], now: datetime) -> TakenIn:
         """Insert what is absent; see the protocol."""
-        with self._engine.begin() as connection:
-            changed = record(connection, items, now)
+        changed = self._write(lambda connection: record(connection, items, now))
         new = [item for item in changed if item.state is State.PENDING]
         by_partition = Counter(item.partition for item in new)
         return TakenIn(dict(by_partition), len(changed) - len(new), sum(item.size for item in new))
@@ -77,72 +86,41 @@ class SqlLedger:
         crash_counts: bool = False,
     ) -> list[Item]:
         """Take due items under a lease; see the protocol."""
-        mine = sa.and_(work.c.queue == queue, work.c.destination == destination, reading.is_due(now))
-        within = reading.is_within(span, unindexed(work.c.partition))
-        paused = pauses.in_force(queue, now).exists()
-        due = sa.select(work.c.id).where(mine, ~reading.is_in_hand(), ~paused, *within)
-        due = due.order_by(work.c.due_at, work.c.id).limit(limit).with_for_update(skip_locked=True)
-        lost = work.c.state == State.CLAIMED
-        # An older version whose lease ran out, or what was released from one: it will not be done again.
-        outrun = sa.update(work).where(mine, sa.or_(~work.c.newest, reading.is_orphaned()))
-        unsure = sa.or_(work.c.uncertain, lost)
-        outrun = outrun.values(state=State.SUPERSEDED, uncertain=unsure, lease_until=None, changed_at=now)
-        values = {
-            "state": State.CLAIMED,
-            "owner": owner,
-            "fence": work.c.fence + 1,
-            "lease_until": now + lease,
-            "uncertain": unsure,
-            "changed_at": now,
-        }
-        if crash_counts:
-            values["attempts"] = work.c.attempts + sa.case((lost, 1), else_=0)
-        with self._engine.begin() as connection:
-            over = connection.execute(outrun.returning(work.c.queue, work.c.partition)).all()
-            changes.note(connection, [(row.queue, row.partition) for row in over])
-            ids = connection.execute(due).scalars().all()
-            claimed = sa.update(work).where(work.c.id.in_(ids)).values(**values).returning(*ITEM)
-            items = [read_item(row) for row in connection.execute(claimed)]
-        return sorted(items, key=lambda item: (item.due_at, item.id))
+        asked = Claim(queue, owner, limit, now, lease, destination, span, crash_counts)
+        items = self._write(partial(claim, asked=asked, skip_locked=True))
+        if items or not self._transactions.side_by_side:
+            return items
+        # Of what others locked at that moment some may be left over: "nothing" is said once that is certain.
+        return self._write(partial(claim, asked=asked, skip_locked=False))
 
     def renew(self, held: Iterable[Item], now: datetime, lease: timedelta) -> set[int]:
         """Extend leases; see the protocol."""
         fences = {item.id: item.fence for item in held}
-        with self._engine.begin() as connection:
-            alive = {row.id for row in settling.held(connection, fences)}
-            for chunk in chunks(sorted(alive)):
-                connection.execute(sa.update(work).where(work.c.id.in_(chunk)).values(lease_until=now + lease))
-        return alive
+        return self._write(lambda connection: settling.renew(connection, fences, now + lease))
 
     def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
         """Record outcomes and releases; see the protocol."""
-        with self._engine.begin() as connection:
-            return settling.settle(connection, outcomes, now)
+        return self._write(lambda connection: settling.settle(connection, outcomes, now))
 
     def reopen(self, ids: Sequence[int], now: datetime, reason: str, detail: Mapping[str, Any] | None = None) -> int:
         """Settled and dead items become pending again; see the protocol."""
-        with self._engine.begin() as connection:
-            return settling.reopen(connection, ids, now, reason, detail)
+        return self._write(lambda connection: settling.reopen(connection, ids, now, reason, detail))
 
     def reopen_outdated(self, queue: str, made_with: str, now: datetime) -> int:
         """Reopen what was made otherwise; see the protocol."""
-        with self._engine.begin() as connection:
-            return settling.reopen_outdated(connection, queue, made_with, now)
+        return self._write(lambda connection: settling.reopen_outdated(connection, queue, made_with, now))
 
     def amend(self, item: Item, detail: Mapping[str, Any], items: Sequence[NewItem], now: datetime) -> bool:
         """Merge into a settled item's detail; see the protocol."""
-        with self._engine.begin() as connection:
-            return settling.amend(connection, item, detail, items, now)
+        return self._write(lambda connection: settling.amend(connection, item, detail, items, now))
 
     def withhold(self, queue: str, partition: str, name: str, now: datetime) -> list[Item]:
         """Take back what waits under a name; see the protocol."""
-        with self._engine.begin() as connection:
-            return settling.withhold(connection, queue, partition, name, now)
+        return self._write(lambda connection: settling.withhold(connection, queue, partition, name, now))
 
     def restore(self, families: Iterable[Family], now: datetime) -> int:
         """Insert what a lost ledger held; see the protocol."""
-        with self._engine.begin() as connection:
-            return restore(connection, families, now)
+        return self._transactions.write(partial(restore, families=families, now=now), repeatable=False)
 
     def items(self, queue: str, span: Span | None = None, states: Collection[State] | None = None) -> Iterator[Item]:
         """Items in order of partition and name, a page at a time."""
@@ -173,18 +151,15 @@ class SqlLedger:
 
     def recorded(self, queue: str, counts: Mapping[str, int]) -> None:
         """Dagster was told of these partitions; see the protocol."""
-        with self._engine.begin() as connection:
-            changes.tell(connection, queue, counts)
+        self._write(lambda connection: changes.tell(connection, queue, counts))
 
     def pause(self, pause: Pause) -> None:
         """Take nothing of a queue until a moment."""
-        with self._engine.begin() as connection:
-            pauses.put(connection, pause)
+        self._write(lambda connection: pauses.put(connection, pause))
 
     def resume(self, queue: str) -> None:
         """Take of a queue again."""
-        with self._engine.begin() as connection:
-            pauses.lift(connection, queue)
+        self._write(lambda connection: pauses.lift(connection, queue))
 
     def paused(self, queue: str, now: datetime) -> Pause | None:
         """The pause of a queue, unless it has ended."""
@@ -194,13 +169,11 @@ class SqlLedger:
     def begin(self, action: str, who: str, why: str, run: str, scope: Mapping[str, Any], now: datetime) -> int:
         """Note in the journal what is about to be done."""
         facts = {"action": action, "who": who, "why": why, "run": run, "scope": dict(scope), "at": now}
-        with self._engine.begin() as connection:
-            return journal.begin(connection, facts)
+        return self._write(lambda connection: journal.begin(connection, facts))
 
     def finish(self, entry: int, effect: Mapping[str, Any], now: datetime) -> None:
         """Note in the journal what came of it."""
-        with self._engine.begin() as connection:
-            journal.finish(connection, entry, effect, now)
+        self._write(lambda connection: journal.finish(connection, entry, effect, now))
 
     def journal(self, limit: int = 100) -> list[Entry]:
         """The journal's last entries."""
@@ -225,10 +198,8 @@ class SqlLedger:
         self._put(circuits, name, asdict(circuit))
 
     def _put(self, table: sa.Table, name: str, values: Row) -> None:
-        with self._engine.begin() as connection:
+        def put(connection: sa.Connection) -> None:
             statement = insert(connection, table).values(name=name, **values)
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
-    def _read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        with self._reading.connect() as connection:
-            return connection.execute(query).all()
+        self._write(put)

@@ -25,7 +25,11 @@ __all__ = ["ObjectChanged", "ObjectInfo", "ObjectMissing", "Objects", "ObjectsUn
 
 
 def open_objects(url: str) -> Objects:
-    """The store that a URL names: ``file:///folder`` or ``memory://``, which is empty each time it is opened."""
+    """The store that a URL names.
+
+    Those are ``file:///folder``, ``memory://``, which is empty each time it is opened, and ``s3://bucket/folder``, for
+    which address and credentials come from where AWS's own clients have them.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in _FORMS:
         raise ValueError(f"objects: unknown scheme; known are {', '.join(f'{known}://' for known in _FORMS)}")
@@ -38,8 +42,18 @@ def _open_files(url: str, rest: str) -> Objects:
     return FileObjects(url, Path(unquote(rest)))
 
 
+def _open_s3(url: str, rest: str) -> Objects:
+    from pipelines.adapters.objects.s3 import open_s3  # noqa: PLC0415 (who keeps objects elsewhere has no use for it)
+
+    return open_s3(url, rest)
+
+
 def _open_memory(url: str, _: str) -> Objects:
     return StoredObjects(url, MemoryStore())
 
 
-_FORMS: Mapping[str, Callable[[str, str], Objects]] = {"file": _open_files, "memory": _open_memory}
+_FORMS: Mapping[str, Callable[[str, str], Objects]] = {
+    "file": _open_files,
+    "memory": _open_memory,
+    "s3": _open_s3,
+}

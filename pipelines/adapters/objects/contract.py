@@ -34,7 +34,7 @@ class ObjectsUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One version of an object: size in bytes, an etag that differs between versions, time of change (UTC)."""
+    """One version of an object: size in bytes, time of change (UTC), an etag that differs wherever the bytes differ."""
 
     key: str
     size: int
@@ -61,6 +61,14 @@ class Objects(Protocol):
             ObjectChanged: before the first chunk, or at the latest after the last: until the end, trust nothing.
         """
 
+    def get_part(self, info: ObjectInfo, start: int, end: int) -> bytes:
+        """The bytes from one place to before another, of that version; those beyond its end are left out.
+
+        Raises:
+            ObjectMissing: it is gone.
+            ObjectChanged: there is another version now.
+        """
+
     def put(self, key: str, body: bytes) -> ObjectInfo:
         """Stores the object whole or not at all, and durably."""
 
@@ -70,6 +78,7 @@ class Objects(Protocol):
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
         """The objects in a folder, at any depth, in the order of their keys; of those, the ones after ``after``.
 
+        (SeaweedFS goes through folders, each in the order of its names, and goes on ``after`` a key in that order.)
         It is read as it is consumed. A folder that does not exist is empty; a listing that fails raises.
         """
 

@@ -64,6 +64,12 @@ class FileObjects:
             while chunk := file.read(_CHUNK):
                 yield chunk
 
+    def get_part(self, info: ObjectInfo, start: int, end: int) -> bytes:
+        """See ``Objects``."""
+        with self._open(info.key, info.etag) as file:
+            file.seek(start)
+            return file.read(max(0, end - start))
+
     def put(self, key: str, body: bytes) -> ObjectInfo:
         """See ``Objects``."""
         return self._write(key, io.BytesIO(body))

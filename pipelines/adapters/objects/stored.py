@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC
@@ -20,34 +21,61 @@ from pipelines.adapters.objects.contract import (
 )
 
 if TYPE_CHECKING:
-    from obstore import GetResult, ObjectMeta
+    from typing import Unpack
+
+    from obstore import GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
 _CHUNK = 1 << 20
 _PAGE = 1000
 
+_ANSWERED = "Server returned "
+_STATUS = re.compile(r"non-2xx status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_KEYLESS = re.compile(r"credential provider: (\w+)")
+_KIND = re.compile(r"kind: (Connect|Timeout|Interrupted|Decode)")
+
 
 class StoredObjects:
-    """Objects in any store that obstore speaks to."""
+    """Objects in any store that obstore speaks to.
 
-    def __init__(self, url: str, store: ObjectStore) -> None:
+    Args:
+        url: what the store is called.
+        store: the store itself.
+        missing: the word by which it says that an object is absent and not, say, the bucket; empty if it has none.
+    """
+
+    def __init__(self, url: str, store: ObjectStore, *, missing: str = "") -> None:
         self.url = url
         self._store = store
+        self._missing = missing
 
     def head(self, key: str) -> ObjectInfo:
         """See ``Objects``."""
-        with _store_failures(check_key(key), reading=True):
-            return _stored_info(obstore.head(self._store, key))
+        with self._failures(check_key(key), reading=True):
+            try:
+                return _stored_info(obstore.head(self._store, key))
+            except FileNotFoundError:
+                if not self._missing:
+                    raise
+            return _stored_info(obstore.get(self._store, key).meta)  # an answer to a HEAD has no room for the word
 
     def get(self, key: str, *, etag: str | None = None) -> bytes:
         """See ``Objects``."""
-        with _store_failures(check_key(key), reading=True):
-            return bytes(self._open(key, etag).bytes())
+        with self._failures(check_key(key), reading=True):
+            return bytes(self._get(key, etag).bytes())
 
     def stream(self, key: str, *, etag: str | None = None) -> Iterator[bytes]:
         """See ``Objects``."""
-        with _store_failures(check_key(key), reading=True):
-            yield from self._open(key, etag).stream(_CHUNK)
+        with self._failures(check_key(key), reading=True):
+            yield from self._get(key, etag).stream(_CHUNK)
+
+    def get_part(self, info: ObjectInfo, start: int, end: int) -> bytes:
+        """See ``Objects``."""
+        if start >= min(end, info.size):
+            return b""
+        with self._failures(check_key(info.key), reading=True):
+            return bytes(self._get(info.key, info.etag, range=(start, min(end, info.size))).bytes())
 
     def put(self, key: str, body: bytes) -> ObjectInfo:
         """See ``Objects``."""
@@ -59,38 +87,67 @@ class StoredObjects:
 
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
         """See ``Objects``."""
-        with _store_failures(check_prefix(prefix)):
+        with self._failures(check_prefix(prefix)):
             for page in obstore.list(self._store, prefix, offset=after, chunk_size=_PAGE):
                 yield from map(_stored_info, page)
 
     def delete(self, key: str) -> None:
         """See ``Objects``."""
-        with suppress(ObjectMissing), _store_failures(check_key(key), reading=True):
+        with suppress(ObjectMissing), self._failures(check_key(key), reading=True):
             obstore.delete(self._store, key)
 
-    def _open(self, key: str, etag: str | None) -> GetResult:
-        return obstore.get(self._store, key, options={} if etag is None else {"if_match": f'"{etag}"'})
+    def _get(self, key: str, etag: str | None, **options: Unpack[GetOptions]) -> GetResult:
+        if etag is None:
+            return obstore.get(self._store, key, options=options)
+        try:
+            return obstore.get(self._store, key, options={**options, "if_match": f'"{etag}"'})
+        except FileNotFoundError:
+            if self._missing:  # with a condition, SeaweedFS says the same of a bucket that is gone
+                obstore.get(self._store, key)
+            raise
 
     def _put(self, key: str, body: bytes | IO[bytes]) -> ObjectInfo:
-        with _store_failures(check_key(key)):
+        with self._failures(check_key(key)):
             etag = _bare(obstore.put(self._store, key, body)["e_tag"])
         info = self.head(key)
         if info.etag != etag:
             raise ObjectChanged(key)
         return info
 
+    @contextmanager
+    def _failures(self, name: str, *, reading: bool = False) -> Iterator[None]:
+        """Only to a read does "not found" mean the object: a listing or a write does not find its bucket.
 
-@contextmanager
-def _store_failures(name: str, *, reading: bool = False) -> Iterator[None]:
-    """Only to a read does "not found" mean the object: a listing or a write does not find its bucket."""
-    try:
-        yield
-    except PreconditionError as error:
-        raise ObjectChanged(name) from error
-    except (BaseError, OSError) as error:
-        if reading and isinstance(error, FileNotFoundError):
-            raise ObjectMissing(name) from error
-        raise ObjectsUnavailable(f"{name}: {type(error).__name__}") from error
+        What the store said is not handed on: it may repeat what was signed, and so a session's token.
+        """
+        try:
+            yield
+        except PreconditionError:
+            raise ObjectChanged(name) from None
+        except (BaseError, OSError) as error:
+            if reading and isinstance(error, FileNotFoundError) and self._missing in {"", _code(error)}:
+                raise ObjectMissing(name) from None
+            raise ObjectsUnavailable(f"{name}: {_reason(error)}") from None
+
+
+def _code(error: Exception) -> str:
+    """The word of S3 for what was wrong, from the end of the sentence: before it stands the key, which may be any."""
+    found = _CODE.search(_sentence(error).rpartition(_ANSWERED)[2])
+    return found[1] if found else ""
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, as far as it can be told to anyone."""
+    if keyless := _KEYLESS.search(_sentence(error)):
+        return f"no credentials could be had ({keyless[1]})"
+    status = _STATUS.match(_sentence(error).rpartition(_ANSWERED)[2])
+    kind = _KIND.search(str(error))
+    words = [status[1] if status else "", _code(error)]
+    return " ".join(filter(None, words)) or (f"not reached ({kind[1]})" if kind else type(error).__name__)
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).partition("\n\nDebug source:")[0]
 
 
 def _stored_info(meta: ObjectMeta) -> ObjectInfo:

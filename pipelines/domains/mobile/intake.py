@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -11,7 +12,7 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.uploads import Upload, Uploads
 from pipelines.core.periods import exists, hour_of_path, hour_start
 from pipelines.core.work import NewItem, Reason, State
-from pipelines.domains.mobile.feeds import AGAIN_MARK, Feed
+from pipelines.domains.mobile.feeds import AGAIN_MARK, FEEDS, Feed
 
 LONGEST_NAME = 255 - len("YYYY-MM-DD-HH-") - len(".parquet")
 """In bytes: with what is put around it, it must still be a file's name where it is delivered."""
@@ -19,34 +20,50 @@ LONGEST_NAME = 255 - len("YYYY-MM-DD-HH-") - len(".parquet")
 
 @dataclass(slots=True)
 class Intake:
-    """What one tick took in of a feed: new files by partition, and how many were set aside."""
+    """What one tick took in of a feed: new files by partition, and how many were set aside.
+
+    ``unreadable`` counts messages that could not be understood; they may have been about any feed.
+    """
 
     seen: int = 0
     new: Counter[str] = field(default_factory=Counter)
     aside: int = 0
     bytes: int = 0
     newest: datetime | None = None
+    unreadable: int = 0
 
 
-def take_in(feed: Feed, uploads: Uploads, ledger: Ledger, start: date, now: datetime, seconds: float) -> Intake:
-    """Record every landed file that is not known yet, for so long at most; the next tick goes on from there."""
+def take_in(
+    feed: Feed, uploads: Uploads, ledger: Ledger, start: date, now: datetime, seconds: float
+) -> dict[str, Intake]:
+    """Record every landed file that is not known yet, for so long at most; the next tick goes on from there.
+
+    Returns:
+        What was taken in, by queue: of this feed, and of each other one that the tick happened to be told of.
+    """
     ends_at = time.monotonic() + seconds
-    intake = Intake()
-    for batch in uploads.batches(feed.queue, now):
-        if batch.uploads:
-            items = [new_item(feed, upload, start, now) for upload in batch.uploads]
-            taken = ledger.take_in(items, now)
-            intake.new.update(taken.new)
-            intake.aside += taken.aside
-            intake.seen += len(items)
-            if taken.new:
-                newest = max(one.modified for one in batch.uploads)
-                intake.newest = max(newest, intake.newest or newest)
-                intake.bytes += taken.bytes
+    intakes: dict[str, Intake] = defaultdict(Intake, {feed.queue: Intake()})
+    for batch in uploads.batches(feed.queue, now, also=FEEDS):
+        intakes[feed.queue].unreadable += batch.unreadable
+        for of in FEEDS.values():
+            found = [upload for upload in batch.uploads if upload.key.startswith(f"{of.queue}/")]
+            if found:
+                _record(intakes[of.queue], of, found, ledger, start, now)
         batch.done()
         if time.monotonic() > ends_at:
             break
-    return intake
+    return dict(intakes)
+
+
+def _record(intake: Intake, feed: Feed, uploads: Sequence[Upload], ledger: Ledger, start: date, now: datetime) -> None:
+    taken = ledger.take_in([new_item(feed, upload, start, now) for upload in uploads], now)
+    intake.new.update(taken.new)
+    intake.aside += taken.aside
+    intake.seen += len(uploads)
+    if taken.new:
+        newest = max(one.modified for one in uploads)
+        intake.newest = max(newest, intake.newest or newest)
+        intake.bytes += taken.bytes
 
 
 def take_in_hour(feed: Feed, uploads: Uploads, ledger: Ledger, partition: str, now: datetime) -> None:

@@ -9,7 +9,7 @@ import dagster as dg
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects, ObjectsUnavailable
-from pipelines.adapters.uploads import Uploads
+from pipelines.adapters.uploads import Uploads, UploadsUnavailable
 from pipelines.domains.mobile import accepted, feeds, files, intake
 from pipelines.domains.mobile.assets import MAPPING, privacy_mapping
 from pipelines.domains.mobile.events.assets import events, events_table, landed_events
@@ -20,6 +20,8 @@ from pipelines.lost import is_lost
 from pipelines.sensors import RUNNING, SCHEDULED, Feed, due_job, due_run, is_live, pause_after_failures
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_LANDED = {feeds.PACKAGES.queue: landed_packages.key, feeds.EVENTS.queue: landed_events.key}
 
 filter_packages = due_job(packages, "mobile_filter_packages", "Filter the landed packages that are due.")
 filter_events = due_job(events, "mobile_filter_events", "Filter the landed events that are due.")
@@ -42,7 +44,7 @@ def mobile_packages_uploaded(
 ) -> dg.SensorResult:
     """Take landed packages into the ledger, then ask for a run if any are due."""
     feed = Feed(feeds.PACKAGES.queue, filter_packages.name, packages.key, environment.mobile_packages_enabled)
-    return _take_in(context, feed, landed_packages.key, environment, ledger, lake, uploads)
+    return _take_in(context, feed, environment, ledger, lake, uploads)
 
 
 @dg.sensor(job=filter_events, minimum_interval_seconds=5, default_status=RUNNING)
@@ -56,13 +58,12 @@ def mobile_events_uploaded(
     """Take landed events into the ledger, then ask for a run if any are due."""
     stays = environment.events_stay_seconds
     feed = Feed(feeds.EVENTS.queue, filter_events.name, events.key, environment.mobile_events_enabled, stays=stays)
-    return _take_in(context, feed, landed_events.key, environment, ledger, lake, uploads)
+    return _take_in(context, feed, environment, ledger, lake, uploads)
 
 
 def _take_in(
     context: dg.SensorEvaluationContext,
     feed: Feed,
-    landed: dg.AssetKey,
     environment: Environment,
     ledger: Ledger,
     lake: Objects,
@@ -75,34 +76,35 @@ def _take_in(
     kind = feeds.FEEDS[feed.queue]
     try:
         taken = intake.take_in(kind, uploads, ledger, environment.start, now, environment.uploads_tick_seconds)
-    except ObjectsUnavailable:
+    except (ObjectsUnavailable, UploadsUnavailable):
         due = due_run(feed, ledger, context.instance, environment, now, "sensor")
         if isinstance(due, dg.SkipReason):
             raise
-        context.log.exception("landing can't be listed")  # what is known already is worked on all the same
+        context.log.exception("not all that landed can be found")  # what is known already is worked on all the same
         return dg.SensorResult([due])
-    observed = _observations(landed, taken, ledger, feed.queue, now)
+    observed = [one for queue, of in taken.items() for one in _observations(of, ledger, queue, now)]
     if accepted.named(lake) is None:
         return dg.SensorResult(skip_reason="no privacy mapping is accepted yet", asset_events=observed)
     due = due_run(feed, ledger, context.instance, environment, now, "sensor")
     if isinstance(due, dg.SkipReason):
-        reason = f"{due.skip_message}; {taken.seen} files seen, {sum(taken.new.values())} of them new"
+        own = taken[feed.queue]
+        reason = f"{due.skip_message}; {own.seen} files seen, {own.new.total()} of them new"
         return dg.SensorResult(skip_reason=reason, asset_events=observed)
     return dg.SensorResult([due], asset_events=observed)
 
 
-def _observations(
-    landed: dg.AssetKey, taken: intake.Intake, ledger: Ledger, queue: str, now: datetime
-) -> list[dg.AssetObservation]:
-    """What this tick found new: hour by hour, and in all."""
-    if not (taken.new or taken.aside):
+def _observations(taken: intake.Intake, ledger: Ledger, queue: str, now: datetime) -> list[dg.AssetObservation]:
+    """What this tick found new of a feed: hour by hour, and in all."""
+    if not (taken.new or taken.aside or taken.unreadable):
         return []
+    landed = _LANDED[queue]
     metadata: dict[str, Any] = {
         "files": taken.new.total(),
         "bytes": taken.bytes,
         "newest": taken.newest.isoformat() if taken.newest else None,
         "waiting": sum(one.items for one in ledger.backlog(now) if one.queue == queue),
         "set_aside": taken.aside,
+        "messages_unreadable": taken.unreadable,
     }
     hours = [
         dg.AssetObservation(landed, partition=hour, metadata={"files": files})

@@ -116,7 +116,7 @@ class Stage:
     def take_in(self, now: datetime = NOW, quiet: timedelta = timedelta(0)) -> intake.Intake:
         """One tick of the intake that looks at everything."""
         uploads = open_uploads("list://", self.landing, _NoMarks(), cadence=Cadence(0, 0), quiet=quiet)
-        return intake.take_in(self.feed, uploads, self.ledger, START, now, 60)
+        return intake.take_in(self.feed, uploads, self.ledger, START, now, 60)[self.feed.queue]
 
     def filtering(self, now: datetime = NOW) -> Filtering:
         """What a run filters with."""

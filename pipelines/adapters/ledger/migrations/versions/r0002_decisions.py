@@ -2,9 +2,12 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0002"
 down_revision = "0001"
+
+NAME = sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
@@ -22,8 +25,8 @@ def upgrade() -> None:
     op.add_column("circuits", sa.Column("last", sa.BigInteger))
     op.create_table(
         "changes",
-        sa.Column("queue", sa.Text, primary_key=True),
-        sa.Column("partition", sa.Text, primary_key=True),
+        sa.Column("queue", NAME, primary_key=True),
+        sa.Column("partition", NAME, primary_key=True),
         sa.Column("made", sa.BigInteger, nullable=False),
         sa.Column("told", sa.BigInteger, nullable=False),
     )
