@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pipelines.core.retry import Judgement, RetryPolicy, Verdict
+from pipelines.core.work import Reason
 
 TRIPS_AFTER = 5
 """Failed attempts in a row, with no success between, after which the system rather than the objects is at fault."""
+
+_LONGEST_PAUSE = timedelta(days=2)
 
 _OBJECTS = 2
 """Of how many different objects these must be: one that fails alone, again and again, is itself at fault."""
@@ -50,7 +53,8 @@ class Circuit:
         """How many objects may be tried now: ``None`` for any number, 1 for a probe, 0 for none."""
         if self.opened_at is None:
             return None
-        return 1 if self.probe_at is None or now >= self.probe_at else 0
+        # A probe further away than any pause is a clock's fault, which must not shut the way out for good.
+        return 0 if self.probe_at is not None and now < self.probe_at <= now + _LONGEST_PAUSE else 1
 
     def after(
         self, judgement: Judgement, now: datetime, policy: RetryPolicy, retry_after: float | None, item_id: int
@@ -69,7 +73,9 @@ class Circuit:
             return row  # sent before it opened: no probe, and no reason to wait longer
         row = replace(row, reason=judgement.reason)
         tripped = row.failures >= TRIPS_AFTER and row.objects >= _OBJECTS
-        if not (self.is_open or tripped or (judgement.verdict is Verdict.SYSTEM and objects)):
+        # Only an answer can concern the suspect alone: with no connection nobody has seen it.
+        suspected = judgement.reason == Reason.NOT_ALLOWED and not objects
+        if not (self.is_open or tripped or (judgement.verdict is Verdict.SYSTEM and not suspected)):
             return row
         probes = self.probes + 1
         wait = max(policy.pause(probes, 0.0, retry_after), timedelta(seconds=1))

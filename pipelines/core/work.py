@@ -44,6 +44,9 @@ MOVES: Mapping[State, frozenset[State]] = {
 OPEN = frozenset({State.PENDING, State.CLAIMED})
 """States that still ask for work."""
 
+OVER = frozenset({State.SETTLED, State.DEAD})
+"""States that only a person, or damage, takes an item out of."""
+
 UNSETTLED = frozenset({State.PENDING, State.CLAIMED, State.DEAD, State.ASIDE})
 """States of what is neither done nor replaced: all that a queue still has to say without what it ever did."""
 

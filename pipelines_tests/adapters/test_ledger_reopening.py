@@ -44,6 +44,15 @@ def test_only_settled_and_dead_items_are_reopened(ledger: Ledger, state: State) 
     assert list(ledger.items(QUEUE)) == before
 
 
+def test_of_those_that_died_none_that_was_settled_meanwhile_is_reopened(ledger: Ledger) -> None:
+    """Two persons replay one dead letter; the first one's is delivered before the second one's list is worked on."""
+    ledger.take_in([new(), new("b.json")], NOW)
+    first, second = claim(ledger)
+    ledger.settle([end(first, State.SETTLED), end(second, State.DEAD)], NOW)
+    assert ledger.reopen([first.id, second.id], NOW, Reason.REPLAYED, states=[State.DEAD]) == 1
+    assert states(ledger) == {"a.json 1": State.SETTLED, "b.json 1": State.PENDING}
+
+
 def test_a_version_whose_successor_waits_is_not_reopened(ledger: Ledger) -> None:
     """Its file is no longer there; two versions would wait under one name."""
     ledger.take_in([new()], NOW)

@@ -130,6 +130,20 @@ def test_one_object_that_is_not_let_in_while_others_are_is_itself_at_fault() -> 
     assert after(FORBIDDEN, circuit=circuit, item=8).is_open
 
 
+def test_a_suspect_that_finds_nobody_there_is_not_at_fault() -> None:
+    """No connection is no answer: at night it may be the only one that waits, and would die of an outage."""
+    unreached = Judgement(Verdict.SYSTEM, Reason.CONNECTION)
+    circuit = after(unreached, item=7)
+    circuit = after(DONE, circuit=circuit, now=NOW + timedelta(minutes=1), item=8)
+    assert after(unreached, circuit=circuit, item=7).is_open
+
+
+def test_a_probe_that_a_clock_put_far_ahead_does_not_shut_the_way_out_for_good() -> None:
+    opened = after(FORBIDDEN, now=NOW + timedelta(days=3650))
+    assert opened.allowance(NOW) == 1
+    assert opened.allowance(NOW + timedelta(days=3650)) == 0
+
+
 def test_what_gets_through_at_last_is_no_longer_suspected() -> None:
     circuit = after(FORBIDDEN, item=7)
     circuit = after(DONE, circuit=circuit, now=NOW + timedelta(minutes=1), item=8)

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
-from pipelines.core.work import Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
+from pipelines.core.work import OVER, Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,16 @@ class Ledger(Protocol):
         from then on.
         """
 
-    def reopen(self, ids: Sequence[int], now: datetime, reason: str, detail: Mapping[str, Any] | None = None) -> int:
-        """Make settled or dead items pending again; what was released from them and waits is withdrawn.
+    def reopen(
+        self,
+        ids: Sequence[int],
+        now: datetime,
+        reason: str,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        states: Collection[State] = OVER,
+    ) -> int:
+        """Make items in one of these states pending again; what was released from them and waits is withdrawn.
 
         ``detail`` is merged into what each row keeps. A settled item's effect happened: it is uncertain from then on.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -85,13 +85,18 @@ def _retire_older_outputs(connection: sa.Connection, made: Sequence[int], now: d
 
 
 def reopen(
-    connection: sa.Connection, ids: Sequence[int], now: datetime, reason: str, detail: Mapping[str, Any] | None
+    connection: sa.Connection,
+    ids: Sequence[int],
+    now: datetime,
+    reason: str,
+    detail: Mapping[str, Any] | None,
+    states: Collection[State],
 ) -> int:
     """Make settled and dead items pending again; returns how many moved."""
     moved = 0
     merged = sa.update(work).where(work.c.id == sa.bindparam("of")).values(detail=sa.bindparam("facts", type_=sa.JSON))
     for chunk in chunks(sorted(ids)):
-        over = work.c.state.in_([State.SETTLED, State.DEAD])
+        over = work.c.state.in_(sorted(states))
         query = sa.select(work.c.id, work.c.detail).where(work.c.id.in_(chunk), work.c.newest, over)
         rows = connection.execute(query.order_by(work.c.id).with_for_update(key_share=True)).all()
         _reopen(connection, [row.id for row in rows], now, reason)

@@ -26,7 +26,7 @@ from pipelines.adapters.ledger.schema import circuits, marks
 from pipelines.adapters.ledger.transactions import SqliteTransactor, Transactions
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
-from pipelines.core.work import Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
+from pipelines.core.work import OVER, Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
 
 _PAGE = 500
 
@@ -102,9 +102,17 @@ class SqlLedger:
         """Record outcomes and releases; see the protocol."""
         return self._write(lambda connection: settling.settle(connection, outcomes, now))
 
-    def reopen(self, ids: Sequence[int], now: datetime, reason: str, detail: Mapping[str, Any] | None = None) -> int:
+    def reopen(
+        self,
+        ids: Sequence[int],
+        now: datetime,
+        reason: str,
+        detail: Mapping[str, Any] | None = None,
+        *,
+        states: Collection[State] = OVER,
+    ) -> int:
         """Settled and dead items become pending again; see the protocol."""
-        return self._write(lambda connection: settling.reopen(connection, ids, now, reason, detail))
+        return self._write(lambda connection: settling.reopen(connection, ids, now, reason, detail, states))
 
     def reopen_outdated(self, queue: str, made_with: str, now: datetime) -> int:
         """Reopen what was made otherwise; see the protocol."""

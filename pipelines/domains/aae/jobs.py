@@ -51,7 +51,11 @@ def aae_replay(context: dg.OpExecutionContext, config: ReplayConfig, ledger: dg.
     with journaled(context, ledger, config, scope) as effect:
         export = _EXPORTS[config.feed.value]
         replayed = replay(export, ledger, config.reasons, since, until, utc_now(), dry_run=config.dry_run)
-        effect |= {"objects": replayed.objects, "bytes": replayed.bytes, "reasons": dict(replayed.reasons)}
+        effect |= {
+            "objects": replayed.objects if config.dry_run else replayed.reopened,
+            "bytes": replayed.bytes,
+            "reasons": dict(replayed.reasons),
+        }
 
 
 @dg.job(description="Send dead letters again.", tags={"domain": "aae"})

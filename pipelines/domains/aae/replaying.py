@@ -18,6 +18,7 @@ class Replayed:
 
     objects: int = 0
     bytes: int = 0
+    reopened: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 
 
@@ -40,6 +41,6 @@ def replay(
             replayed.bytes += item.size
             replayed.reasons[item.reason or ""] += 1
             ids.append(item.id)
-    if not dry_run:
-        ledger.reopen(ids, now, Reason.REPLAYED)
+    if not dry_run:  # of those that a colleague's replay has delivered meanwhile none is sent again
+        replayed.reopened = ledger.reopen(ids, now, Reason.REPLAYED, states=[State.DEAD])
     return replayed

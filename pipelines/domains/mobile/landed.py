@@ -29,7 +29,7 @@ _IN_MEMORY = 1 << 20
 """Outputs and rejects up to this size, in bytes, are not written to a scratch file."""
 
 REMAP = "remap"
-"""The mark, in an item's detail, that it is to be made with the mapping in force although its output has left."""
+"""In an item's detail: the sha256 of the mapping that it is to be made with although its output has left."""
 
 REMAPPED = "remapped"
 """In an item's detail: the mapping that it was made with anew although its output had left."""
@@ -135,11 +135,11 @@ class Filtering:
             raise ObjectChanged(item.name)
         exports = self.ledger.withhold(self.recipe.feed.exports, item.partition, feeds.export_name(item), self.now())
         sent = [one for one in exports if may_have_left(one)]
-        remapped = bool(item.detail.get(REMAP))
+        remapped = item.detail.get(REMAP)
         # What may have left keeps the mapping that it left with, rewritten or not: two releases of one record under
         # two mappings can be intersected. One that a person chose anew is kept even before that leaves.
-        left_with = item.detail.get(REMAPPED) or (sent[-1].detail["mapping"] if sent else "")
-        mapping = accepted.version(self.lake, left_with) if left_with and not remapped else self.mapping
+        kept = remapped or item.detail.get(REMAPPED) or (sent[-1].detail["mapping"] if sent else "")
+        mapping = accepted.version(self.lake, kept) if kept else self.mapping
         with _scratch() as output, _scratch() as rejected:
             chunks = self.landing.stream(item.name, etag=item.detail["etag"])
             content = self.recipe.make(item, mapping, chunks, output, rejected)

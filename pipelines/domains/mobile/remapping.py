@@ -62,7 +62,7 @@ def remap(
         found.delivered += item.id in left
         ids.append(item.id)
     if ids and not dry_run:
-        found.reopened = ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: True})
+        found.reopened = ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: mapping})
     return found
 
 

@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -217,7 +217,8 @@ def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Par
         cause=f"processed again from {item.id}",
         detail={"etag": info.etag, "landed_at": info.modified.isoformat()},
     )
-    if not ledger.amend(item, _changes(item.detail, parted, key), [again, feeds.receipts_request(item)], now):
+    receipts = replace(feeds.receipts_request(item), version=key)  # not the request of the file's own settling again
+    if not ledger.amend(item, _changes(item.detail, parted, key), [again, receipts], now):
         landing.delete(key)
         return False
     return True

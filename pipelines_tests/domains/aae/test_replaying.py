@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_a_dry_run_says_the_same_and_changes_nothing(desk: Desk) -> None:
     before = list(desk.ledger.items(PACKAGES.queue))
     tried = run(desk, dry_run=True)
     assert list(desk.ledger.items(PACKAGES.queue)) == before
-    assert tried == run(desk)
+    assert replace(run(desk), reopened=0) == tried
 
 
 def test_only_those_of_some_reasons_are_sent_again(desk: Desk) -> None:

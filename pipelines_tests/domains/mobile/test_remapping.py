@@ -110,8 +110,8 @@ def test_asked_twice_it_is_done_once(delivered: Stage) -> None:
 
 def test_of_two_runs_at_once_only_one_reopens_the_file(delivered: Stage) -> None:
     (item,) = delivered.ledger.items(delivered.feed.queue)
-    delivered.ledger.reopen([item.id], LATER, Reason.REMAPPED, {"remap": True})
-    assert delivered.ledger.reopen([item.id], LATER, Reason.REMAPPED, {"remap": True}) == 0
+    delivered.ledger.reopen([item.id], LATER, Reason.REMAPPED, {"remap": OTHER.sha256})
+    assert delivered.ledger.reopen([item.id], LATER, Reason.REMAPPED, {"remap": OTHER.sha256}) == 0
 
 
 def test_only_the_hours_that_were_asked_for_are_mapped_anew(delivered: Stage) -> None:

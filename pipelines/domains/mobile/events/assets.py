@@ -16,6 +16,7 @@ from pipelines.domains.mobile.events.hourly import make_hour
 from pipelines.domains.mobile.events.recipe import EventRecipe
 from pipelines.domains.mobile.feeds import EVENTS
 from pipelines.environment import Environment
+from pipelines.lost import refuse_if_lost
 
 TABLE = dg.AssetKey(["mobile", "events_table"])
 
@@ -91,4 +92,5 @@ def events_table(
     """
     policy = RetryPolicy(attempts=environment.mobile_attempts)
     lineage = {"dagster/column_lineage": places("postaldistrict", "localauthority")}
+    refuse_if_lost(ledger, lake)
     yield from make_tables(context, config, ledger, partial(make_hour, lake, ledger), environment, policy, lineage)
