@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from random import SystemRandom
 
 import pytest
 
@@ -16,7 +15,7 @@ SEED, MINUTES = "CRASHES_SEED", "CRASHES_MINUTES"
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_after_an_hour_of_deaths_and_outages_nothing_is_lost_twice_or_leaked(tmp_path: Path) -> None:
-    seed = int(os.environ.get(SEED) or SystemRandom().randrange(10**6))
+    seed = int(os.environ.get(SEED) or 1)  # the same one each time: what fails must have been changed, not drawn
     print(f"{SEED}={seed}")
     wrong, counts = simulate(seed, float(os.environ.get(MINUTES) or 60), tmp_path)
     assert wrong == [], f"again with {SEED}={seed}; {dict(counts)}"
