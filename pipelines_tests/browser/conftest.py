@@ -1,4 +1,8 @@
-"""A real browser in front of the whole platform: one of each for all tests here, a fresh page for each test."""
+"""A real browser in front of the whole platform: one of each for the tests of a module, a fresh page for each test.
+
+Not for the whole session: the browser's client leaves an event loop running in the main thread, where other tests run
+theirs, and the platform's daemon would take their time.
+"""
 
 import os
 import shutil
@@ -35,7 +39,7 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
@@ -44,7 +48,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """The platform with its samples delivered; without a browser it need not start."""
     with platform_running(tmp_path_factory.mktemp("browser") / "home") as running:
