@@ -15,6 +15,9 @@ from rich.table import Table
 
 from benchmarks import delivery, latency, ledger, privacy_filter, tick
 from benchmarks.measures import Measure, Way, measure, run_apart
+from benchmarks.other_side import other_side
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.sandbox.certificates import make_certificates
 
 console = Console(highlight=False)
 
@@ -98,22 +101,24 @@ def measure_ledger(size: Size, folder: Path) -> None:
 
 def measure_delivery(size: Size, folder: Path) -> None:
     """Compare ours with a serial client, which sends a twentieth of the objects: its pace does not change."""
-    sandbox = folder / "sandbox"
-    ratios, paces = list[float](), list[tuple[float, float]]()
-    with delivery.other_side(sandbox):
+    ratios, figures = list[float](), list[tuple[float, float, float]]()
+    certificates = make_certificates(folder / "certificates", utc_now())
+    with other_side(certificates, delivery.LIMITS) as endpoint:
         for number in range(size.rounds):
             stage = folder / str(number)
-            delivery.release(stage, size.objects)
-            serial = delivery.send_serially(stage, sandbox, max(1, size.objects // 20))
-            ours = delivery.deliver(stage, sandbox)
+            delivery.release(stage, size.objects, endpoint.destination)
+            serial = delivery.send_serially(stage, endpoint, certificates, max(1, size.objects // 20))
+            ours = delivery.deliver(stage, endpoint)
             if ours.objects != size.objects:
                 raise click.ClickException(f"{ours.objects} of {size.objects} objects were delivered")
-            paces.append((ours.objects / ours.seconds, serial.objects / serial.seconds))
-            ratios.append(paces[-1][0] / paces[-1][1])
-    table = Table("objects", "ours, a second", "serial, a second", "ours to serial", "bound")
-    pace, serial_pace = (median(way) for way in zip(*paces, strict=True))
-    bound = f"at least {DELIVERY_BOUND:g}" + ("" if median(ratios) >= DELIVERY_BOUND else ": missed")
-    table.add_row(f"{size.objects:,}", f"{pace:,.0f}", f"{serial_pace:,.1f}", f"{median(ratios):,.1f}", bound)
+            pace, serial_pace = ours.objects / ours.seconds, serial.objects / serial.seconds
+            ratios.append(pace / serial_pace)
+            figures.append((pace, 1000 * ours.cpu / ours.objects, serial_pace))
+    table = Table("objects", "ours, a second", "ms of CPU each", "serial, a second", "ours to serial", "bound")
+    pace, cpu, serial_pace = (median(column) for column in zip(*figures, strict=True))
+    ratio = median(ratios)
+    bound = f"at least {DELIVERY_BOUND:g}" + ("" if ratio >= DELIVERY_BOUND else ": missed")
+    table.add_row(f"{size.objects:,}", f"{pace:,.0f}", f"{cpu:.2f}", f"{serial_pace:,.1f}", f"{ratio:,.1f}", bound)
     console.print(table)
 
 

@@ -9,8 +9,11 @@ from click.testing import CliRunner
 from benchmarks import __main__ as benchmarks
 from benchmarks import delivery
 from benchmarks.ledger import WAYS
+from benchmarks.other_side import other_side
 from benchmarks.privacy_filter import FORMS, make_file, make_landing, prepare_least, prepare_naive, prepare_ours
+from pipelines.adapters.ledger.leases import utc_now
 from pipelines.domains.mobile.feeds import FEEDS
+from pipelines.sandbox.certificates import make_certificates
 
 
 def run(*options: str) -> list[str]:
@@ -46,11 +49,12 @@ def test_the_way_from_landing_to_delivery_is_measured_for_each_feed() -> None:
 
 
 def test_both_clients_send_all_that_they_are_given_and_each_delivery_is_recorded(tmp_path: Path) -> None:
-    delivery.release(tmp_path / "work", 20)
-    with delivery.other_side(tmp_path / "sandbox"):
-        assert delivery.send_serially(tmp_path / "work", tmp_path / "sandbox", 5).objects == 5
-        assert delivery.deliver(tmp_path / "work", tmp_path / "sandbox").objects == 20
-        assert delivery.deliver(tmp_path / "work", tmp_path / "sandbox").objects == 0
+    certificates = make_certificates(tmp_path / "certificates", utc_now())
+    with other_side(certificates, delivery.LIMITS) as endpoint:
+        delivery.release(tmp_path, 20, endpoint.destination)
+        assert delivery.send_serially(tmp_path, endpoint, certificates, 5).objects == 5
+        assert delivery.deliver(tmp_path, endpoint).objects == 20
+        assert delivery.deliver(tmp_path, endpoint).objects == 0
 
 
 @pytest.mark.parametrize("form", FORMS)
