@@ -1,9 +1,10 @@
 """What people do about deliveries: send dead letters again, pause and resume a feed."""
 
 from enum import StrEnum
+from typing import Self
 
 import dagster as dg
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
@@ -41,6 +42,22 @@ class ReplayConfig(Tried):
                 f"no reason of these: {', '.join(sorted(unknown))}; there are: {', '.join(sorted(Reason))}"
             )
         return reasons
+
+    @field_validator("since", "until")
+    @classmethod
+    def _is_a_moment(cls, text: str) -> str:
+        try:
+            moment(text)
+        except ValueError:
+            raise ValueError("a moment is written as 2026-03-01T12:00, in UTC unless it says otherwise") from None
+        return text
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        since, until = moment(self.since), moment(self.until)
+        if since and until and until <= since:
+            raise ValueError("until does not lie after since: nothing could have died between them")
+        return self
 
 
 @dg.op

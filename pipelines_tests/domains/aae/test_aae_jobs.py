@@ -154,7 +154,16 @@ def test_a_replay_takes_those_that_died_in_a_time(office: Office) -> None:
     assert office.states() == {"a": State.PENDING, "b": State.PENDING}
 
 
-@pytest.mark.parametrize("wrong", [{"reasons": ["refusd"]}, {"since": "yesterday"}, {"until": "2026-13-01"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"reasons": ["refusd"]},
+        {"since": "yesterday"},
+        {"until": "2026-13-01"},
+        {"since": "2026-03-02", "until": "2026-03-01T12:00"},
+        {"since": "2026-03-01T12:00", "until": "2026-03-01T13:00+01:00"},
+    ],
+)
 def test_what_can_t_be_meant_is_refused_and_does_nothing(office: Office, wrong: dict[str, Any]) -> None:
     office.release("a")
     office.give_up(Reason.REFUSED)
