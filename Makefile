@@ -20,7 +20,7 @@ test: check  ## the hermetic suite, after formatting, lint and types
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-more: $(READY)  ## what takes longer, or needs Debian's packages
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 test-all: test test-more  ## both
 

