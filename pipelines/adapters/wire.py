@@ -30,17 +30,13 @@ _WHOLE_BYTES = 64 << 10  # of a body: written in one go up to this size
 _REFUSAL = re.compile(r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|HANDSHAKE_FAILURE|ACCESS_DENIED|DECRYPT_ERROR)$")
 
 
-async def _at_once() -> None:
-    """No pace at all."""
-
-
 @dataclass(frozen=True, slots=True)
 class Wire:
     """An open wire; see `open_wire`."""
 
     _session: aiohttp.ClientSession = field(repr=False)
     _slots: asyncio.Semaphore = field(repr=False)
-    _pace: Callable[[], Awaitable[None]] = field(repr=False)
+    _pace: Callable[[], Awaitable[None]] | None = field(repr=False)
 
     async def send(
         self,
@@ -64,7 +60,8 @@ class Wire:
         data = body if body is None or len(body) <= _WHOLE_BYTES else io.BytesIO(body)
         try:
             async with self._slots:
-                await self._pace()
+                if self._pace is not None:
+                    await self._pace()
                 async with self._session.request(
                     method, url, data=data, headers=headers, allow_redirects=False
                 ) as response:
@@ -82,7 +79,7 @@ async def open_wire(
     connections: int,
     connect_seconds: float,
     total_seconds: float,
-    pace: Callable[[], Awaitable[None]] = _at_once,
+    pace: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Wire]:
     """Opens a wire; the first connection is made by the first request. No redirect, proxy or cookie is used.
 
@@ -92,7 +89,7 @@ async def open_wire(
         connections: How many requests may be under way at once.
         connect_seconds: Limit for connecting, the TLS handshake included.
         total_seconds: Limit for a whole request.
-        pace: Returns when the next request may be sent.
+        pace: Returns when the next request may be sent; None if at once.
     """
     context.sslobject_class = _Connection
     async with aiohttp.ClientSession(
