@@ -166,7 +166,9 @@ def test_what_the_database_does_not_keep_is_a_text(api: HereToHelp, body: object
     assert api.count() == Counts(0, 0, 0)
 
 
-@pytest.mark.parametrize(("request_id", "status"), [("99", 404), ("x", 400), ("99999999999", 400), ("-1", 400)])
+@pytest.mark.parametrize(
+    ("request_id", "status"), [("99", 404), ("x", 400), ("99999999999", 400), ("-1", 400), ("%D9%A3", 400)]
+)
 def test_a_request_that_is_not_there_is_a_problem(api: HereToHelp, request_id: str, status: int) -> None:
     said = call(api.url, "GET", f"v3/help-requests/{request_id}")
     assert (said.status, said.headers["Content-Type"]) == (status, "application/problem+json")

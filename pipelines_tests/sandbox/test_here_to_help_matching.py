@@ -247,6 +247,9 @@ def test_the_same_request(api: HereToHelp, first: Fields, second: Fields) -> Non
         ),
         pytest.param(ONE | {"Metadata": {"spl_id": "a"}}, ONE | {"Metadata": {"nsss_id": "a"}}, id="another feed"),
         pytest.param(ONE | {"Metadata": {"spl_id": "a"}}, ONE | {"Metadata": {"spl_id": "A"}}, id="like minds case"),
+        pytest.param(ONE | {"Metadata": {"spl_id": "axc"}}, ONE | {"Metadata": {"spl_id": "a*_"}}, id="an asterisk"),
+        pytest.param(ONE | {"Metadata": {"spl_id": "axc"}}, ONE | {"Metadata": {"spl_id": "a?_"}}, id="a question"),
+        pytest.param(ONE | {"Metadata": {"spl_id": "axc"}}, ONE | {"Metadata": {"spl_id": "a[x]_"}}, id="a bracket"),
         pytest.param(ONE | {"Metadata": {"spl_id": None}}, ONE | {"Metadata": {"spl_id": None}}, id="null ids"),
         pytest.param(
             ONE | {"Metadata": {"generic_ingestion_id": "g"}},

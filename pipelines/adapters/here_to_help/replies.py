@@ -32,7 +32,7 @@ class Reply(Generic[T_co]):
     """
 
     answer: Answer
-    body: T_co | None = field(default=None, repr=False)
+    body: T_co | None = None
     reason: str | None = None
 
     @property

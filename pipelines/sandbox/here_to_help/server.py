@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -30,7 +30,7 @@ from pipelines.sandbox.running import running_in_a_thread
 
 _BODY_BYTES = 10 << 20  # what the gateway takes
 _BEHAVIOURS = TypeAdapter(list[Behaviour])
-_MESSAGES = {
+_MESSAGES: dict[int, str] = {
     HTTPStatus.FORBIDDEN: "Forbidden",
     HTTPStatus.TOO_MANY_REQUESTS: "Too Many Requests",
     HTTPStatus.GATEWAY_TIMEOUT: "Endpoint request timed out",
@@ -70,7 +70,6 @@ class HereToHelp:
         self._store = store
         self._key = key.encode()
         self._behaviours = Behaviours()
-        self._turn = asyncio.Lock()
         self._received: list[Received] = []
 
     def behave(self, *behaviours: Behaviour) -> None:
@@ -142,13 +141,12 @@ class HereToHelp:
         return secrets.compare_digest(sent.encode(errors="surrogateescape"), self._key)
 
     async def _act(self, act: Act, request: web.Request, raw: object) -> web.Response:
-        async with self._turn if self.gap is None else nullcontext():
-            try:
-                return await act(request, raw)
-            except BadJson as bad:
-                return _problem(bad.problems)
-            except Exception as error:
-                return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR, text=str(error))
+        try:
+            return await act(request, raw)
+        except BadJson as bad:
+            return _problem(bad.problems)
+        except Exception as error:
+            return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR, text=str(error))
 
     async def _post_help_request(self, _: web.Request, raw: object) -> web.Response:
         fields = read_request(raw)
@@ -239,7 +237,7 @@ def running(
 
 
 async def _no_gap() -> None:
-    """One request at a time: nobody comes between."""
+    """Awaits nothing, so that a request runs from its first step to its last before any other."""
 
 
 def _last_name(raw: object) -> str:
@@ -267,7 +265,7 @@ def _json(body: object, status: int = HTTPStatus.OK, headers: dict[str, str] | N
 
 
 def _message(status: int) -> web.Response:
-    return _json({"message": _MESSAGES.get(HTTPStatus(status), "Internal server error")}, status)
+    return _json({"message": _MESSAGES.get(status, "Internal server error")}, status)
 
 
 def _not_found() -> web.Response:

@@ -104,7 +104,7 @@ class Store:
         """The first resident by the first rule that finds one."""
         values = asdict(keys)
         for rule, condition in _RESIDENT_RULES.items():
-            if values[rule] is not None and (rule == "nhs" or keys.name is not None):
+            if values[rule] is not None:  # and without a name no rule but the first finds anybody
                 query = f"select id, fields from residents where {condition} order by id limit 1"  # noqa: S608 (our own words)
                 found = self._database.execute(query, values).fetchone()
                 if found:
