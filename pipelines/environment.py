@@ -88,9 +88,11 @@ class Environment(BaseSettings):
     lake: Url = _url("", "Where results are kept: file://, memory://, s3://bucket/folder")
     uploads: Url = _url("list://", "How uploads are noticed: list://, sqs://queue, sqs://account/queue")
     ledger: DatabaseUrl = _url("", "The record of all work: sqlite://, postgresql://user@host/database")
-    privacy_mapping: Url = _url("", "The privacy mapping's file: a path, file://; empty is the shipped sample")
+    privacy_mapping: Url = _url(
+        "", "The privacy mapping's file: a path, file://, s3://bucket/key; empty is the shipped sample"
+    )
     population: Url = _url(
-        "", "Populations of the mapping's cells: a path, file://; empty is the sample's, for the sample"
+        "", "Populations of the mapping's cells: a path, file://, s3://; empty is the sample's, for the sample"
     )
 
     uploads_recent_hours: int = Field(3, description="Hour folders listed at every tick")
