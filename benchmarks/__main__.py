@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import delivery, latency, ledger, privacy_filter, tick
+from benchmarks import delivery, latency, ledger, privacy_filter, s3, tick
 from benchmarks.measures import Measure, Way, measure, run_apart
 from benchmarks.other_side import other_side
 from pipelines.adapters.ledger.leases import utc_now
@@ -42,6 +43,7 @@ class Size:
     settled: Sequence[int]
     files: int
     items: int
+    keys: int
 
 
 def measure_filter(size: Size, folder: Path) -> None:
@@ -149,7 +151,56 @@ def measure_latency(size: Size, folder: Path) -> None:
     console.print(table)
 
 
+def measure_s3(size: Size, folder: Path) -> None:
+    """Weigh a tick beside few and many keys in a bucket; then deliver from there, and from a folder."""
+    sizes = (min(FEW_KEYS, size.keys), size.keys)
+    with s3.server(folder / "seaweedfs"):
+        for keys in dict.fromkeys(sizes):
+            s3.fill(folder / "seaweedfs", keys)
+            s3.begin(folder / str(keys))
+        rounds = [
+            [run_apart(tick.tick, folder / str(keys), keys, TICKS, s3.landing(keys)) for keys in sizes]
+            for _ in range(size.rounds)
+        ]
+        table = Table("keys in the bucket", "ms a tick", "ms of CPU a tick", "to the first", "bound")
+        for place, keys in enumerate(sizes):
+            seconds, cpu = (median(getattr(each[place], what) for each in rounds) for what in ("seconds", "cpu"))
+            ratio = median(each[place].seconds / each[0].seconds for each in rounds)
+            bound = f"at most {TICK_BOUND:g}" + ("" if ratio <= TICK_BOUND else ": missed") if place else ""
+            table.add_row(f"{keys:,}", f"{1000 * seconds:.1f}", f"{1000 * cpu:.1f}", f"{ratio:.2f}", bound)
+        console.print(table)
+        listed = run_apart(s3.list_all, size.keys)
+        if listed.keys != size.keys:
+            raise click.ClickException(f"{listed.keys} of {size.keys} keys are in the bucket")
+        ratio = listed.seconds / median(each[-1].seconds for each in rounds)
+        console.print(f"to list all {listed.keys:,} keys takes {listed.seconds:,.1f} s, {ratio:,.0f} times a tick")
+        _measure_delivery_from_s3(size, folder)
+
+
+def _measure_delivery_from_s3(size: Size, folder: Path) -> None:
+    lakes = {"folder": (folder / "lake").as_uri(), "bucket": s3.LAKE}
+    paces: dict[str, list[float]] = {lake: [] for lake in lakes}
+    certificates = make_certificates(folder / "certificates", utc_now())
+    with other_side(certificates, delivery.LIMITS) as endpoint:
+        for lake, url in lakes.items():
+            delivery.release(folder / f"released-{lake}", size.objects, endpoint.destination, url)
+        for number in range(size.rounds):
+            for lake, url in lakes.items():
+                stage = folder / f"{lake}-{number}"
+                sent = s3.deliver_again(folder / f"released-{lake}", stage, endpoint, url)
+                if sent.objects != size.objects:
+                    raise click.ClickException(f"{sent.objects} of {size.objects} objects were delivered")
+                paces[lake].append(sent.objects / sent.seconds)
+    table = Table("lake", "objects", "delivered a second", "to those of a folder")
+    for lake, taken in paces.items():
+        ratio = median(one / other for one, other in zip(taken, paces["folder"], strict=True))
+        table.add_row(lake, f"{size.objects:,}", f"{median(taken):,.0f}", f"{ratio:.2f}")
+    console.print(table)
+
+
 TICKS = 50
+
+FEW_KEYS = 1_000
 
 BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
     "privacy_filter": measure_filter,
@@ -157,30 +208,25 @@ BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
     "tick": measure_tick,
     "ledger": measure_ledger,
     "latency": measure_latency,
+    "s3": measure_s3,
 }
 
 
 @click.command()
 @click.option("--only", type=click.Choice(list(BENCHMARKS)), multiple=True, help="This benchmark; can be repeated.")
 @click.option("--packages", default=62_500, show_default=True, help="Packages of the file that the ways share.")
-@click.option("--landing", default=[62_500, 1_000_000], show_default=True, multiple=True, help="Packages to land.")
+@click.option(
+    "--landing", "landings", default=[62_500, 1_000_000], show_default=True, multiple=True, help="Packages to land."
+)
 @click.option("--objects", default=10_000, show_default=True, help="Objects to deliver.")
 @click.option("--settled", default=[1_000, 1_000_000], show_default=True, multiple=True, help="Files that are done.")
 @click.option("--files", default=30, show_default=True, help="Files of each feed to drop; about 9 seconds for both.")
 @click.option("--items", default=5_000, show_default=True, help="Items that come through the ledger.")
+@click.option("--keys", default=1_000_000, show_default=True, help="Keys in the bucket; a million takes some minutes.")
 @click.option("--rounds", default=5, show_default=True, help="How often each way is measured, in turn.")
-def main(
-    only: Sequence[str],
-    packages: int,
-    landing: Sequence[int],
-    objects: int,
-    settled: Sequence[int],
-    files: int,
-    rounds: int,
-    items: int,
-) -> None:
+def main(only: Sequence[str], **amounts: Any) -> None:
     """Measure, each way in a process of its own, on data made for the purpose (that is not measured)."""
-    size = Size(packages, landing, rounds, objects, settled, files, items)
+    size = Size(**amounts)
     for name, run in BENCHMARKS.items():
         if not only or name in only:
             console.rule(name)

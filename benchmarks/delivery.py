@@ -45,9 +45,9 @@ class Sent:
     cpu: float
 
 
-def release(folder: Path, count: int, destination: str) -> None:
-    """Put objects into a lake and release them in a ledger, as whatever verified them does."""
-    lake = open_objects((folder / "lake").as_uri())
+def release(folder: Path, count: int, destination: str, url: str = "") -> None:
+    """Put objects into a lake (``url``, else one in the folder) and release them in a ledger, as verified ones are."""
+    lake = open_objects(url or (folder / "lake").as_uri())
     with closing(open_ledger(_ledger(folder))) as ledger:
         for start in range(0, count, _AT_ONCE):
             items = []
@@ -61,9 +61,9 @@ def release(folder: Path, count: int, destination: str) -> None:
             ledger.take_in(items, utc_now())
 
 
-def deliver(folder: Path, endpoint: Endpoint) -> Sent:
+def deliver(folder: Path, endpoint: Endpoint, url: str = "") -> Sent:
     """Ours: claimed under leases, read, checked by hash, sent over many connections, each receipt in the ledger."""
-    lake = open_objects((folder / "lake").as_uri())
+    lake = open_objects(url or (folder / "lake").as_uri())
     with closing(open_ledger(_ledger(folder))) as ledger:
         terms = Terms(LIMITS.connections, timedelta(seconds=90), 30, 3600, RetryPolicy())
         run = Delivery(ledger, lake, endpoint, _QUEUE, terms, owner="benchmark")

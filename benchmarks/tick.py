@@ -62,10 +62,10 @@ def fill(folder: Path, settled: int) -> None:
         (hour / f"{number}.json").write_bytes(b"{}")
 
 
-def tick(folder: Path, settled: int, ticks: int) -> Ticks:
-    """Take in what landed, then plan, so often; the first tick, which takes the files in, does not count."""
-    environment = Environment(home=folder, landing=(folder / "landing").as_uri(), ledger=_ledger(folder))
-    landing = open_objects(environment.landing)
+def tick(folder: Path, settled: int, ticks: int, url: str = "") -> Ticks:
+    """Take in what landed, at ``url`` or else in the folder, then plan; the first, which records it, does not count."""
+    environment = Environment(home=folder, ledger=_ledger(folder))
+    landing = open_objects(url or (folder / "landing").as_uri())
     feed = feeds.EVENTS
     cpu, seconds = list[float](), list[float]()
     with closing(open_ledger(environment.ledger)) as ledger, dg.DagsterInstance.ephemeral() as instance:

@@ -16,7 +16,7 @@ from pipelines.adapters.objects import open_objects
 from pipelines.adapters.uploads import standing
 from pipelines.domains.mobile import files
 from pipelines.domains.mobile.mapping import PrivacyMapping
-from pipelines.environment import Environment, ledger_password
+from pipelines.environment import Environment, ledger_password, secrets_set
 
 _PROBE = "doctor/probe"
 
@@ -43,6 +43,7 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
             (f"aae {feed}", environment.aae_url(feed), partial(_endpoint_of, aae, feed))
             for feed in ("packages", "events")
         ),
+        *((f"secret {variable}", place, partial(_secret, read)) for variable, place, read in secrets_set()),
     ]
     for system, url, probe in probes:
         try:
@@ -72,6 +73,11 @@ def _writable(url: str) -> str:
 def _ledger(url: str) -> str:
     with closing(open_ledger(url, ledger_password())) as ledger:
         return f"{sum(one.items for one in ledger.backlog(utc_now())):,} items due"
+
+
+def _secret(read: Callable[[], object]) -> str:
+    read()
+    return "readable"
 
 
 def _mapping(environment: Environment) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import parse_qs, urlsplit
@@ -17,8 +18,19 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pipelines.adapters.secret_stores import SecretStores, SecretUnavailable, decoded, is_reference
+
 PREFIX = "PIPELINES_"
 SANDBOX = "sandbox"
+
+_OF_AAE = [f"AAE_{feed}" for feed in ("", "PACKAGES_", "EVENTS_")]
+TEXTS = (
+    "LEDGER_PASSWORD",
+    *(f"{of}{what}" for of in _OF_AAE for what in ("SUBSCRIPTION_KEY", "CLIENT_CERTIFICATE_PASSWORD")),
+)
+FILES = tuple(f"{of}{what}" for of in _OF_AAE for what in ("CLIENT_CERTIFICATE", "CERTIFICATE_AUTHORITY"))
+"""Secrets, by the names of their variables without ``PIPELINES_``: texts, and what is a file elsewhere."""
+
 _LOCAL = ("file", "memory", "sqlite")
 _PLAIN = ("http", "https", "s3")
 
@@ -76,9 +88,11 @@ class Environment(BaseSettings):
     lake: Url = _url("", "Where results are kept: file://, memory://, s3://bucket/folder")
     uploads: Url = _url("list://", "How uploads are noticed: list://, sqs://queue, sqs://account/queue")
     ledger: DatabaseUrl = _url("", "The record of all work: sqlite://, postgresql://user@host/database")
-    privacy_mapping: Url = _url("", "The privacy mapping's file: a path, file://; empty is the shipped sample")
+    privacy_mapping: Url = _url(
+        "", "The privacy mapping's file: a path, file://, s3://bucket/key; empty is the shipped sample"
+    )
     population: Url = _url(
-        "", "Populations of the mapping's cells: a path, file://; empty is the sample's, for the sample"
+        "", "Populations of the mapping's cells: a path, file://, s3://; empty is the sample's, for the sample"
     )
 
     uploads_recent_hours: int = Field(3, description="Hour folders listed at every tick")
@@ -192,17 +206,73 @@ def child_variables(**changes: str) -> dict[str, str]:
 
 
 def secret(*names: str) -> SecretStr | None:
-    """The first of these secrets that is set, without the ``PIPELINES_`` of its variable; ``None`` if none is."""
-    for name in names:
-        value = os.environ.get(PREFIX + name)
-        if value:
-            return SecretStr(value)
-    return None
+    """The first of these secrets that is set, without the ``PIPELINES_`` of its variable; ``None`` if none is.
+
+    A variable holds the secret itself, or a reference to where it is kept: see ``SecretStores``.
+
+    Raises:
+        ValueError: it can't be had; the message names the variable and why, never what it holds.
+    """
+    found = _first(names)
+    if found is None:
+        return None
+    name, value = found
+    if not is_reference(value):
+        return SecretStr(value)
+    try:
+        return SecretStr(_kept(name, value).decode())
+    except UnicodeDecodeError:
+        raise ValueError(f"{_variable(name)}: the secret that it names is no text") from None
+
+
+def secret_file(*names: str) -> bytes | None:
+    """What the first of these files holds that is set, by its path or by a reference to a secret; else as ``secret``.
+
+    Raises:
+        ValueError: as ``secret``.
+    """
+    found = _first(names)
+    if found is None:
+        return None
+    name, value = found
+    if is_reference(value):
+        return decoded(_kept(name, value))
+    try:
+        return Path(value).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{_variable(name)}: the file that it names can't be read ({type(error).__name__})") from None
+
+
+def secrets_set() -> Iterator[tuple[str, str, Callable[[], object]]]:
+    """Each secret that is set: its variable, what kind of place it is in, and what reads it, as ``secret`` does."""
+    for name in (*TEXTS, *FILES):
+        found = _first([name])
+        if found is not None:
+            scheme = urlsplit(found[1]).scheme if is_reference(found[1]) else ""
+            place = f"{scheme}://" if scheme else "a file" if name in FILES else "the variable itself"
+            yield _variable(name), place, partial(secret_file if name in FILES else secret, name)
 
 
 def ledger_password() -> SecretStr | None:
     """The password of the ledger's user; without one the database's driver finds it in its own ways."""
     return secret("LEDGER_PASSWORD")
+
+
+def _first(names: Iterable[str]) -> tuple[str, str] | None:
+    return next(((name, value) for name in names if (value := os.environ.get(PREFIX + name))), None)
+
+
+def _kept(name: str, reference: str) -> bytes:
+    try:
+        return secret_stores().read(reference)
+    except SecretUnavailable as error:
+        raise ValueError(f"{_variable(name)}: the secret that it names can't be had: {error}") from None
+
+
+@cache
+def secret_stores() -> SecretStores:
+    """Where secrets are kept that variables name: one for this process, with what it remembers."""
+    return SecretStores()
 
 
 def _variable(name: str) -> str:

@@ -6,7 +6,6 @@ Secrets are read here, at that moment, and handed to the adapter; nothing of the
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.objects import Objects, open_objects
 from pipelines.adapters.uploads import Polling, Uploads, open_uploads
 from pipelines.core.rhythms import Cadence
-from pipelines.environment import SANDBOX, Environment, ledger_password, secret
+from pipelines.environment import SANDBOX, Environment, ledger_password, secret, secret_file
 from pipelines.io_managers import ParquetIOManager
 
 
@@ -102,15 +101,10 @@ def aae_credentials(feed: str) -> Credentials:
         raise ValueError("PIPELINES_AAE_SUBSCRIPTION_KEY is not set")
     return Credentials(
         key,
-        _content(*named("CLIENT_CERTIFICATE")),
+        secret_file(*named("CLIENT_CERTIFICATE")),
         secret(*named("CLIENT_CERTIFICATE_PASSWORD")),
-        _content(*named("CERTIFICATE_AUTHORITY")),
+        secret_file(*named("CERTIFICATE_AUTHORITY")),
     )
-
-
-def _content(*names: str) -> bytes | None:
-    path = secret(*names)
-    return None if path is None else Path(path.get_secret_value()).read_bytes()
 
 
 def resources(environment: Environment) -> dict[str, Any]:

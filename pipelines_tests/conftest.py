@@ -9,9 +9,11 @@ import pytest
 
 from pipelines.environment import Environment
 from pipelines_tests.servers.aws import NOBODY, Account
+from pipelines_tests.servers.deployment import running_deployment
 from pipelines_tests.servers.moto import running_moto
 from pipelines_tests.servers.postgres import Postgres, running_postgres
 from pipelines_tests.servers.seaweedfs import running_seaweedfs
+from pipelines_tests.servers.secret_keeping import only_with_rights
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -58,6 +60,15 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     """SQS, S3 and other services from moto, one server for all tests of this process, with one bucket."""
     with running_moto(tmp_path_factory.mktemp("moto")) as account:
         yield account
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """What the template for AWS makes, for whoever has the rights of the platform and no others."""
+    with running_deployment(tmp_path_factory.mktemp("deployed")) as deployment:
+        platform = deployment.user("Platform")
+        with only_with_rights(deployment.account):
+            yield platform
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,12 @@ def test_ticks_are_measured_at_each_size() -> None:
     assert {"10", "1,000"} <= {*run("--only", "tick", "--settled", "10", "--settled", "1000")}
 
 
+def test_ticks_and_deliveries_are_measured_on_a_bucket() -> None:
+    words = run("--only", "s3", "--keys", "1500", "--objects", "40")
+    assert {"1,000", "1,500", "folder", "bucket", "40"} <= {*words}
+    assert "to list all 1,500 keys" in " ".join(words)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_way_from_landing_to_delivery_is_measured_for_each_feed() -> None:

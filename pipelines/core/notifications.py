@@ -24,6 +24,7 @@ class Fault(StrEnum):
     NO_JSON = "neither JSON nor base64 of it"
     UNKNOWN = "no notification of a kind that is known"
     KEY = "a key that is not encoded as S3 encodes it"
+    CONTROL = "a key with control characters, which neither a store nor a ledger of ours can hold"
     ELSEWHERE = "about another bucket"
 
 

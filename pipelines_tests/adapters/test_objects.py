@@ -19,7 +19,7 @@ from obstore.store import HTTPStore
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable, open_objects
 from pipelines.adapters.objects.contract import UNFINISHED
 from pipelines.adapters.objects.stored import StoredObjects
-from pipelines_tests.adapters.stores import FORMS, ON_A_SERVER, empty
+from pipelines_tests.adapters.stores import DEPLOYED, FORMS, ON_A_SERVER, empty
 
 KEYS = [
     "plain.json",
@@ -37,7 +37,7 @@ KEYS = [
 NO_KEYS = ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\x00b", "a\nb", "z" * 256, "a/" * 600 + "b"]
 
 
-@pytest.fixture(params=FORMS)
+@pytest.fixture(params=[*FORMS, DEPLOYED])
 def form(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -197,7 +197,7 @@ TREES = st.sets(st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "/".jo
 def test_a_listing_is_in_the_order_of_keys_and_goes_on_after_any_key(request: pytest.FixtureRequest, form: str) -> None:
     """A folder's place among files is that of its name with the slash: ``a.json`` comes before ``a/b.json``."""
 
-    @settings(max_examples=10 if form in ON_A_SERVER else 40)
+    @settings(max_examples=10 if form in (*ON_A_SERVER, DEPLOYED) else 40)
     @given(tree=TREES, folder=st.lists(NAMES, max_size=1), after=st.lists(NAMES, min_size=1, max_size=3))
     def check(tree: set[str], folder: list[str], after: list[str]) -> None:
         prefix, position = "".join(f"{name}/" for name in folder), "/".join(after)
@@ -218,7 +218,7 @@ def test_a_listing_is_in_the_order_of_keys_and_goes_on_after_any_key(request: py
 
 def test_a_listing_of_many_pages_is_whole(form: str, objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", lambda _: None)  # two thousand of them prove nothing here
-    names = [f"a/{number:05}" for number in range(1001 if form in ON_A_SERVER else 2001)]
+    names = [f"a/{number:05}" for number in range(1001 if form in (*ON_A_SERVER, DEPLOYED) else 2001)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda name: objects.put(name, b""), names))
     assert keys(objects, "a/") == names

@@ -257,7 +257,28 @@ def test_what_is_no_upload_needs_nothing(
     assert queue.held() == 0
 
 
+def test_what_is_in_no_feeds_folder_is_counted_and_not_named(
+    account: Account,
+    tell: Callable[..., None],
+    queue: DeadLettered,
+    uploads: Uploads,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A feed that is spelt wrongly, or one of another platform: it must not go unnoticed."""
+    tell("mobile/evens/2026/03/01/12/canary.json", f"{HOUR}/.canary.json")
+    queue.send([notification(account.bucket, "canary/a.json", "canary/b.json")])
+    with caplog.at_level(logging.INFO, "pipelines"):
+        (batch,) = uploads.batches(FEED, NOW)
+    batch.done()
+    assert (batch.uploads, batch.unreadable, batch.foreign) == ((), 0, 3)
+    assert queue.held() == 0
+    assert "3 objects that the queue told of are in the folder of no feed" in caplog.text
+    assert "canary" not in caplog.text
+
+
 def test_what_cannot_be_read_is_left_to_the_dead_letter_queue_and_reported(
+    account: Account,
+    root: str,
     objects: Objects,
     tell: Callable[..., None],
     queue: DeadLettered,
@@ -265,7 +286,8 @@ def test_what_cannot_be_read_is_left_to_the_dead_letter_queue_and_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     objects.put(KEY, b"{}")
-    unreadable = ["canary", "{}", notification("another-bucket", f"canary/{KEY}")]
+    control = notification(account.bucket, f"{root}/{HOUR}/canary\0.json")
+    unreadable = ["canary", "{}", notification("another-bucket", f"canary/{KEY}"), control]
     queue.send(unreadable)
     tell(KEY)
     for attempt in range(queue.attempts):
@@ -273,14 +295,15 @@ def test_what_cannot_be_read_is_left_to_the_dead_letter_queue_and_reported(
         for batch in uploads.batches(FEED, NOW):
             batches.append(batch)
             batch.done()
-        assert sum(batch.unreadable for batch in batches) == 3
+        assert sum(batch.unreadable for batch in batches) == 4
         assert [upload.key for batch in batches for upload in batch.uploads] == [KEY][attempt:]
         wait()
     assert take_in(uploads) == []
     assert queue.held() == 0
     assert sorted(queue.dead()) == sorted(unreadable)
     assert "canary" not in caplog.text
-    assert "3 messages are left" in caplog.text
+    assert "4 messages are left" in caplog.text
+    assert "a key with control characters" in caplog.text
     assert "about another bucket" in caplog.text
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
@@ -20,6 +21,7 @@ from botocore.session import get_session
 from obstore.store import S3Store
 
 from pipelines.adapters.objects.contract import check_key
+from pipelines.adapters.objects.s3_listing import list_by_hand
 from pipelines.adapters.objects.stored import StoredObjects
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def open_s3(url: str, rest: str) -> StoredObjects:
         retry_config=RETRIES,
         credential_provider=_Identity(session),
     )
-    return StoredObjects(url, store, missing="NoSuchKey")
+    return StoredObjects(url, store, missing="NoSuchKey", list_by_hand=partial(list_by_hand, bucket, folder))
 
 
 class _Identity:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import obstore
-from obstore.exceptions import BaseError, PreconditionError
+from obstore.exceptions import BaseError, InvalidPathError, PreconditionError
 
 from pipelines.adapters.objects.contract import (
     ObjectChanged,
@@ -36,6 +36,9 @@ _KEYLESS = re.compile(r"credential provider: (\w+)")
 _KIND = re.compile(r"kind: (Connect|Timeout|Interrupted|Decode)")
 
 
+Lister: TypeAlias = Callable[[str, str | None], Iterator[ObjectInfo]]
+
+
 class StoredObjects:
     """Objects in any store that obstore speaks to.
 
@@ -43,12 +46,14 @@ class StoredObjects:
         url: what the store is called.
         store: the store itself.
         missing: the word by which it says that an object is absent and not, say, the bucket; empty if it has none.
+        list_by_hand: lists a folder after a key, as ``list`` does, where obstore gives up: at a name that is no key.
     """
 
-    def __init__(self, url: str, store: ObjectStore, *, missing: str = "") -> None:
+    def __init__(self, url: str, store: ObjectStore, *, missing: str = "", list_by_hand: Lister | None = None) -> None:
         self.url = url
         self._store = store
         self._missing = missing
+        self._list_by_hand = list_by_hand
 
     def head(self, key: str) -> ObjectInfo:
         """See ``Objects``."""
@@ -86,10 +91,17 @@ class StoredObjects:
         return self._put(key, source)
 
     def list(self, prefix: str, *, after: str | None = None) -> Iterator[ObjectInfo]:
-        """See ``Objects``."""
+        """See ``Objects``. Names that can't be keys are left out with a warning."""
         with self._failures(check_prefix(prefix)):
-            for page in obstore.list(self._store, prefix, offset=after, chunk_size=_PAGE):
-                yield from map(_stored_info, page)
+            try:
+                for page in obstore.list(self._store, prefix, offset=after, chunk_size=_PAGE):
+                    for meta in page:
+                        yield _stored_info(meta)
+                        after = meta["path"]
+            except InvalidPathError:
+                if self._list_by_hand is None:
+                    raise
+                yield from self._list_by_hand(prefix, after)
 
     def delete(self, key: str) -> None:
         """See ``Objects``."""

@@ -39,12 +39,14 @@ class Upload:
 class Batch:
     """Some uploads, none at times, and what to call once the ledger has them.
 
-    ``unreadable`` counts the messages that came with them, could not be understood, and stay where they are.
+    ``unreadable`` counts the messages that came with them, could not be understood, and stay where they are;
+    ``foreign`` the objects that were told of, but lie in the folder of no feed that was asked for.
     """
 
     uploads: tuple[Upload, ...]
     done: Callable[[], None]
     unreadable: int = 0
+    foreign: int = 0
 
 
 class Marks(Protocol):

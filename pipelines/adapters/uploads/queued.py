@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 100
 """Messages that are taken in together."""
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 _LOOKS = 16
 """Objects that are looked at side by side."""
 
@@ -41,11 +44,15 @@ class Queue(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A message with the keys that it tells of, below the landing URL, and what of it can't be understood."""
+    """A message with the keys that it tells of, below the landing URL, and what of it can't be understood.
+
+    ``foreign`` counts the objects in our bucket that are in no feed's folder.
+    """
 
     message: Message
     keys: tuple[str, ...]
     faults: tuple[Fault, ...]
+    foreign: int
 
 
 class QueuedUploads:
@@ -109,9 +116,11 @@ class QueuedUploads:
         notice = read_notice(message.body)
         ours = [one.key for one in notice.created if one.bucket == self._bucket]
         elsewhere = [Fault.ELSEWHERE] * (len(notice.created) - len(ours))
-        below = (key.removeprefix(self._root) for key in ours if key.startswith(self._root))
-        keys = tuple(key for key in below if _is_in(key, prefixes) and is_finished(key))
-        return _Read(message, keys, (*notice.faults, *elsewhere))
+        below = [key.removeprefix(self._root) for key in ours if key.startswith(self._root)]
+        fed = [key for key in below if _is_in(key, prefixes)]
+        keys = tuple(key for key in fed if is_finished(key) and not _CONTROL.search(key))
+        unheld = [Fault.CONTROL for key in fed if _CONTROL.search(key)]
+        return _Read(message, keys, (*notice.faults, *elsewhere, *unheld), len(ours) - len(fed))
 
     def _looked_at(self, read: Sequence[_Read]) -> Iterator[Batch]:
         """The versions that are there now, and the messages that are done with once those are recorded."""
@@ -121,12 +130,15 @@ class QueuedUploads:
         if faults:
             words = "%d messages are left to their queue's dead-letter queue: %s"
             logger.warning(words, len(faults), dict(Counter(map(str, chain.from_iterable(faults)))))
+        foreign = sum(one.foreign for one in read)
+        if foreign:
+            logger.info("%d objects that the queue told of are in the folder of no feed here", foreign)
         done = [one.message for one in read if not one.faults and failures.keys().isdisjoint(one.keys)]
         uploads = tuple(Upload.of(one) for one in found.values() if isinstance(one, ObjectInfo))
         while len(uploads) > BATCH:
             yield Batch(uploads[:BATCH], nothing)
             uploads = uploads[BATCH:]
-        yield Batch(uploads, partial(self._queue.delete, done), len(faults))
+        yield Batch(uploads, partial(self._queue.delete, done), len(faults), foreign)
         if failures:
             raise next(iter(failures.values()))
 

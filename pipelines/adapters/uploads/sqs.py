@@ -1,4 +1,4 @@
-"""A queue on SQS: messages received and deleted. Region, endpoint and credentials come by boto3's own chains."""
+"""A queue on SQS: messages received and deleted."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pipelines.adapters.aws import client
 from pipelines.adapters.uploads.contract import UploadsUnavailable
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ AT_MOST = 10
 """Messages in one call: no queue gives or takes more."""
 
 _URL = re.compile(r"sqs://(?:(?P<account>[0-9]{12})/)?(?P<queue>[A-Za-z0-9_-]{1,80}(?:\.fifo)?)")
-_CONNECT_SECONDS, _ANSWER_SECONDS, _TRIES = 5, 5, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +86,8 @@ class SqsQueue:
 
     @cached_property
     def _client(self) -> SQSClient:
-        import boto3  # noqa: PLC0415 (whoever lists needs none of it)
-        from botocore.config import Config  # noqa: PLC0415
-
-        config = Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=self._wait + _ANSWER_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": _TRIES},
-        )
-        # The default session must not be shared by threads, as those of a code server.
-        return boto3.session.Session().client("sqs", config=config)
+        made: SQSClient = client("sqs", self._wait)
+        return made
 
     @cached_property
     def _url(self) -> str:
@@ -106,7 +98,7 @@ class SqsQueue:
 @contextmanager
 def _failures() -> Iterator[None]:
     """What SQS said is not handed on: it may repeat what was signed."""
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 (as above)
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 (whoever lists needs none of it)
 
     try:
         yield

@@ -22,7 +22,8 @@ LONGEST_NAME = 255 - len("YYYY-MM-DD-HH-") - len(".parquet")
 class Intake:
     """What one tick took in of a feed: new files by partition, and how many were set aside.
 
-    ``unreadable`` counts messages that could not be understood; they may have been about any feed.
+    ``unreadable`` counts messages that could not be understood; they may have been about any feed. ``foreign`` counts
+    objects that the tick was told of and that are of none.
     """
 
     seen: int = 0
@@ -31,6 +32,7 @@ class Intake:
     bytes: int = 0
     newest: datetime | None = None
     unreadable: int = 0
+    foreign: int = 0
 
 
 def take_in(
@@ -45,6 +47,7 @@ def take_in(
     intakes: dict[str, Intake] = defaultdict(Intake, {feed.queue: Intake()})
     for batch in uploads.batches(feed.queue, now, also=FEEDS):
         intakes[feed.queue].unreadable += batch.unreadable
+        intakes[feed.queue].foreign += batch.foreign
         for of in FEEDS.values():
             found = [upload for upload in batch.uploads if upload.key.startswith(f"{of.queue}/")]
             if found:

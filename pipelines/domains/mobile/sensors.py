@@ -95,7 +95,7 @@ def _take_in(
 
 def _observations(taken: intake.Intake, ledger: Ledger, queue: str, now: datetime) -> list[dg.AssetObservation]:
     """What this tick found new of a feed: hour by hour, and in all."""
-    if not (taken.new or taken.aside or taken.unreadable):
+    if not (taken.new or taken.aside or taken.unreadable or taken.foreign):
         return []
     landed = _LANDED[queue]
     metadata: dict[str, Any] = {
@@ -105,6 +105,7 @@ def _observations(taken: intake.Intake, ledger: Ledger, queue: str, now: datetim
         "waiting": sum(one.items for one in ledger.backlog(now) if one.queue == queue),
         "set_aside": taken.aside,
         "messages_unreadable": taken.unreadable,
+        "objects_of_no_feed": taken.foreign,
     }
     hours = [
         dg.AssetObservation(landed, partition=hour, metadata={"files": files})

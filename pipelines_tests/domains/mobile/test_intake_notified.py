@@ -26,6 +26,7 @@ from pipelines.environment import Environment
 from pipelines_tests.domains.mobile.stages import START
 from pipelines_tests.servers.aws import Account
 from pipelines_tests.servers.moto import running_moto
+from pipelines_tests.servers.postgres import password
 from pipelines_tests.servers.queues import DeadLettered, notification
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -212,6 +213,23 @@ def test_a_file_that_was_deleted_after_it_was_settled_is_not_work_again(
     assert queue.held() == 0
 
 
+@pytest.mark.parametrize("form", ["sqlite", "postgresql"])
+def test_a_key_that_no_ledger_can_hold_keeps_no_other_from_being_taken_in(
+    objects: Objects, queue: DeadLettered, form: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """PostgreSQL has no texts with a NUL; the file that it names can't be read either, and must not go unnoticed."""
+    objects.put(PACKAGE, b"{}")
+    tell(queue, objects, key(PACKAGES, "canary\0.json"), PACKAGE)
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if form == "postgresql":
+        url = request.getfixturevalue("postgres").fresh("nul")
+    with closing(open_ledger(url, password())) as ledger:
+        taken = take_in(told(queue, objects), ledger)[PACKAGES.queue]
+        assert (taken.new, taken.unreadable) == ({hour_key(NOW): 1}, 1)
+        assert [item.name for item in items(ledger, PACKAGES)] == [PACKAGE]
+    assert queue.held() == 1
+
+
 def test_two_ticks_at_once_share_the_queue(objects: Objects, ledger: Ledger, queue: DeadLettered) -> None:
     """As those of two sensors: what one has received, the other does not get."""
     names = [key(PACKAGES, f"{number:02}.json") for number in range(30)]
@@ -232,6 +250,7 @@ def test_a_sensor_reports_what_it_took_in_of_each_feed_and_what_it_could_not_rea
         objects.put(name, b"{}")
     tell(queue, objects, PACKAGE, EVENT)
     queue.send(["canary"])
+    tell(queue, objects, "video/events/canary.json", "quarantine/canary.json")
     environment = Environment(
         home=tmp_path, landing=objects.url, lake=f"{objects.url}-lake", uploads=queue.url, aae="https://aae.example/in"
     )
@@ -255,5 +274,6 @@ def test_a_sensor_reports_what_it_took_in_of_each_feed_and_what_it_could_not_rea
         (f"mobile/landed_{feed}", partition): 1 for feed in ("packages", "events") for partition in (hour, None)
     }
     assert told_of["mobile/landed_packages", None]["messages_unreadable"] == 1
+    assert told_of["mobile/landed_packages", None]["objects_of_no_feed"] == 2
     assert "canary" not in str(told_of)
     assert tick.skip_message == "no privacy mapping is accepted yet"
