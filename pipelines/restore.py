@@ -22,6 +22,7 @@ from pyarrow import ArrowInvalid, BufferReader
 from pipelines.adapters.ledger import Family, Ledger, Span
 from pipelines.adapters.objects import ObjectInfo, Objects
 from pipelines.core.periods import hour_of_hive_path, hour_of_path
+from pipelines.core.receipts import DAY, receipts_request
 from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.aae import receipts
 from pipelines.domains.mobile import accepted, feeds, reprocessing
@@ -33,7 +34,6 @@ ACTION = "restore the ledger"
 """What the journal calls it."""
 
 _AT_ONCE = 500
-_DAY = len("YYYY-MM-DD")
 _T = TypeVar("_T")
 
 
@@ -72,7 +72,7 @@ def restore(
         restored.landed += len(landed)
     for doubtful in _groups(_doubtful(lake, environment)):
         ledger.restore([Family(None, (one,)) for one in doubtful], now)
-        ledger.take_in([_receipts_of(one) for one in doubtful], now)
+        ledger.take_in([receipts_request(one, "restored") for one in doubtful], now)
         restored.doubtful += len(doubtful)
     for waiting in _groups(_processed_again(ledger, landing, lake)):
         ledger.restore([Family(one) for one in waiting], now)
@@ -94,7 +94,7 @@ def _doubtful(lake: Objects, environment: Environment) -> Iterator[NewItem]:
     """What lies in the lake and no receipt tells of, as dead letters; day by day, so that memory stays flat."""
     for feed in feeds.FEEDS.values():
         destination = environment.aae_url(feed.exports.rpartition("/")[-1])
-        for day, outputs in groupby(_by_hour(lake, f"{feed.queue}/"), lambda found: found[0][:_DAY]):
+        for day, outputs in groupby(_by_hour(lake, f"{feed.queue}/"), lambda found: found[0][:DAY]):
             told = receipts.told_of(lake, day)
             for partition, info in outputs:
                 if not _is_told(lake, info, told):
@@ -149,12 +149,6 @@ def _mapping_of(lake: Objects, info: ObjectInfo, body: bytes) -> str:
         except (OSError, ArrowInvalid):  # it is damaged; the rest is restored all the same
             return ""
     return accepted.in_force_at(lake, info.modified) or ""
-
-
-def _receipts_of(item: NewItem) -> NewItem:
-    """The receipts of the day have to tell of it as well."""
-    day = item.partition[:_DAY]
-    return NewItem(feeds.RECEIPTS, day, "restored", day, 0, cause="restored", joins=True)
 
 
 def _processed_again(ledger: Ledger, landing: Objects, lake: Objects) -> Iterator[NewItem]:

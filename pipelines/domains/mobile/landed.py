@@ -9,7 +9,6 @@ hold and how they are made over is the recipe's business.
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,15 +17,13 @@ from typing import IO, Any, Protocol
 
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable
+from pipelines.adapters.objects.scratch import measure, scratch
+from pipelines.core.receipts import receipts_request
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.mobile import accepted, feeds
 from pipelines.domains.mobile.feeds import Feed
 from pipelines.domains.mobile.mapping import PrivacyMapping
-
-_HASHED_AT_ONCE = 1 << 20
-_IN_MEMORY = 1 << 20
-"""Outputs and rejects up to this size, in bytes, are not written to a scratch file."""
 
 REMAP = "remap"
 """In an item's detail: the sha256 of the mapping that it is to be made with although its output has left."""
@@ -110,7 +107,7 @@ class Filtering:
             outcome = replace(outcome, releases=outcome.releases + feeds.table_request(item))
         # Nothing is delivered anew of a file without an output, or of one made again: else the delivery asks for it.
         if outcome.detail is not None and ("output" in item.detail or outcome.detail["output"] is None):
-            outcome = replace(outcome, releases=(*outcome.releases, feeds.receipts_request(item)))
+            outcome = replace(outcome, releases=(*outcome.releases, receipts_request(item)))
         return outcome
 
     def _outcome(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
@@ -140,14 +137,14 @@ class Filtering:
         # two mappings can be intersected. One that a person chose anew is kept even before that leaves.
         kept = remapped or item.detail.get(REMAPPED) or (sent[-1].detail["mapping"] if sent else "")
         mapping = accepted.version(self.lake, kept) if kept else self.mapping
-        with _scratch() as output, _scratch() as rejected:
+        with scratch() as output, scratch() as rejected:
             chunks = self.landing.stream(item.name, etag=item.detail["etag"])
             content = self.recipe.make(item, mapping, chunks, output, rejected)
             if content.read != content.written + sum(content.rejected.values()):
                 raise VerificationError("a record is neither accepted nor rejected")
             for _ in chunks:
                 pass  # only at its end does a stream tell that the file was rewritten, which looks like damage too
-            sha256, size = _measure(output)
+            sha256, size = measure(output)
             if not still_held(item):
                 return Outcome(item.id, item.fence, State.PENDING, attempted=False)
             self._publish(self.landing, feeds.quarantine_key(item), rejected, sum(content.rejected.values()))
@@ -253,16 +250,3 @@ def reopen_damaged(filtering: Filtering, span: Span) -> tuple[int, int]:
             damaged.append(item.id)
     filtering.ledger.reopen(damaged, filtering.now(), Reason.NOT_INTACT)
     return kept, len(damaged)
-
-
-def _scratch() -> IO[bytes]:
-    return tempfile.SpooledTemporaryFile(_IN_MEMORY)
-
-
-def _measure(output: IO[bytes]) -> tuple[str, int]:
-    """The sha256 of an output and its size in bytes."""
-    output.seek(0)
-    digest = hashlib.sha256()
-    while chunk := output.read(_HASHED_AT_ONCE):
-        digest.update(chunk)
-    return digest.hexdigest(), output.tell()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectMissing, Objects
+from pipelines.adapters.objects import Objects, exists
 from pipelines.core.work import Reason, State
 from pipelines.domains.mobile.feeds import Feed
 from pipelines.domains.mobile.landed import REMAP, may_have_left
@@ -54,7 +54,7 @@ def remap(
     for item in ledger.items(feed.queue, span, [State.SETTLED]):
         if item.detail["mapping"] == mapping or not item.detail["written"]:
             continue
-        if not _is_there(landing, item.name, item.detail["etag"]):
+        if not exists(landing, item.name, item.detail["etag"]):
             found.without_raw += 1
             continue
         found.files += 1
@@ -64,10 +64,3 @@ def remap(
     if ids and not dry_run:
         found.reopened = ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: mapping})
     return found
-
-
-def _is_there(landing: Objects, key: str, etag: str) -> bool:
-    try:
-        return landing.head(key).etag == etag
-    except ObjectMissing:
-        return False

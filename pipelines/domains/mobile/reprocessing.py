@@ -9,20 +9,21 @@ leaves the records in the quarantine too, where they are passed over.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO, Any
 from uuid import uuid4
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
+from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, exists
+from pipelines.adapters.objects.scratch import scratch
 from pipelines.core.lines import BrokenStream, Line, gunzip, split_lines
 from pipelines.core.periods import hour_start
+from pipelines.core.receipts import receipts_request
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.mobile import feeds
 from pipelines.domains.mobile.feeds import EVENTS, Feed
@@ -36,9 +37,6 @@ FOLDER = "reprocessed"
 
 DAMAGED = "quarantine missing or damaged"
 CHANGED = "changed meanwhile"
-
-_IN_MEMORY = 1 << 20
-"""Records up to this size, in bytes, are not written to a scratch file."""
 
 
 @dataclass(slots=True)
@@ -124,7 +122,7 @@ def is_left_behind(feed: Feed, landing: Objects, lake: Objects, known: Collectio
     Nothing was made of it then. Its records are in the quarantine still; or they were moved later, into another file;
     or a newer version of the file that they came from took their place. ``known`` are the files of its hour.
     """
-    if _exists(lake, feeds.output_key(copy)) or _exists(landing, feeds.quarantine_key(copy)):
+    if exists(lake, feeds.output_key(copy)) or exists(landing, feeds.quarantine_key(copy)):
         return False
     record = first_record(feed, landing, copy.name)
     stem = feeds.source_name(copy.name).partition(feeds.AGAIN_MARK)[0]
@@ -162,14 +160,6 @@ def _is_quarantined(landing: Objects, key: str, record: bytes) -> bool:
         return False
 
 
-def _exists(store: Objects, key: str) -> bool:
-    try:
-        store.head(key)
-    except ObjectMissing:
-        return False
-    return True
-
-
 def _is_wanted(reason: str, reasons: Collection[str]) -> bool:
     return not reasons or reason in reasons
 
@@ -181,7 +171,7 @@ def _part(feed: Feed, landing: Objects, item: Item, reasons: Collection[str]) ->
     It is rewritten after the ledger, and by whoever filters the file anew: only what agrees with the ledger is moved.
     """
     ending = b"" if feed is EVENTS else b"\n"
-    with _scratch() as chosen, _scratch() as rest:
+    with scratch() as chosen, scratch() as rest:
         parted = _Parted(chosen, rest)
         try:
             for reject in _not_moved(landing, item):
@@ -217,7 +207,7 @@ def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Par
         cause=f"processed again from {item.id}",
         detail={"etag": info.etag, "landed_at": info.modified.isoformat()},
     )
-    receipts = replace(feeds.receipts_request(item), version=key)  # not the request of the file's own settling again
+    receipts = receipts_request(item, key)  # not the request of the file's own settling again
     if not ledger.amend(item, _changes(item.detail, parted, key), [again, receipts], now):
         landing.delete(key)
         return False
@@ -251,7 +241,3 @@ def _key(feed: Feed, item: Item) -> str:
     ending = f"{feeds.AGAIN_MARK}{uuid4().hex[:12]}{'.json' if feed is EVENTS else '.jsonl'}"
     stem = stem.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore")
     return f"{FOLDER}/{feed.queue}/{hour_start(item.partition):%Y/%m/%d/%H}/{stem}{ending}"
-
-
-def _scratch() -> IO[bytes]:
-    return tempfile.SpooledTemporaryFile(_IN_MEMORY)

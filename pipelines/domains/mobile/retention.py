@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import chain, groupby
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectInfo, ObjectMissing, Objects
+from pipelines.adapters.objects import ObjectInfo, Objects, exists
 from pipelines.core.periods import hour_of_path
 from pipelines.core.work import Item, State
 from pipelines.domains.mobile import feeds, reprocessing
@@ -92,7 +92,7 @@ class _Hour:
             return "settled too short a time ago"
         if item.id in self.undelivered:
             return "not delivered"
-        if item.detail["rejected"] and not _is_there(landing, feeds.quarantine_key(item)):
+        if item.detail["rejected"] and not exists(landing, feeds.quarantine_key(item)):
             return "quarantine missing"
         return None if intact(lake, item) else "output not intact"
 
@@ -104,18 +104,7 @@ class _Hour:
 
 def _delete(landing: Objects, info: ObjectInfo) -> bool:
     """Whether it was deleted; what was rewritten since it was listed is another file, and not read yet."""
-    try:
-        if landing.head(info.key).etag != info.etag:
-            return False
-    except ObjectMissing:
+    if not exists(landing, info.key, info.etag):
         return False
     landing.delete(info.key)
-    return True
-
-
-def _is_there(landing: Objects, key: str) -> bool:
-    try:
-        landing.head(key)
-    except ObjectMissing:
-        return False
     return True
