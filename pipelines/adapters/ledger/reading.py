@@ -71,6 +71,12 @@ def items(queue: str, span: Span | None, states: Collection[State] | None) -> sa
     return query.order_by(*ORDER)
 
 
+def versions(queue: str, name: str) -> sa.Select[Any]:
+    """The versions of a name that is bound for nowhere."""
+    named = (work.c.queue == queue, work.c.destination == "", work.c.name == name)
+    return sa.select(*ITEM).where(*named).order_by(work.c.id)
+
+
 def standings(queue: str, span: Span | None, destination: str | None, *, unsettled: bool) -> sa.Select[Any]:
     """Counts by state and reason, as rows of a ``Standing``."""
     which = [work.c.queue == queue, *is_within(span)]
