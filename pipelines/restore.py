@@ -26,7 +26,7 @@ from pipelines.core.receipts import DAY, receipts_request
 from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.aae import receipts
 from pipelines.domains.mobile import accepted, feeds, reprocessing
-from pipelines.domains.mobile.landed import AGAIN
+from pipelines.domains.mobile.carried import AGAIN
 from pipelines.environment import Environment
 from pipelines.lost import begin_restoring, is_lost, make_whole
 

@@ -12,8 +12,9 @@ from datetime import datetime
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import Objects, exists
 from pipelines.core.work import Reason, State
+from pipelines.domains.mobile.carried import CHOSEN_AT, REMAP
 from pipelines.domains.mobile.feeds import Feed
-from pipelines.domains.mobile.landed import REMAP, may_have_left
+from pipelines.domains.mobile.landed import may_have_left
 
 
 @dataclass(slots=True)
@@ -62,5 +63,5 @@ def remap(
         found.delivered += item.id in left
         ids.append(item.id)
     if ids and not dry_run:
-        found.reopened = ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: mapping})
+        found.reopened = ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: mapping, CHOSEN_AT: now.isoformat()})
     return found

@@ -26,9 +26,9 @@ from pipelines.core.periods import hour_start
 from pipelines.core.receipts import receipts_request
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.mobile import feeds
+from pipelines.domains.mobile.carried import AGAIN, MOVED
 from pipelines.domains.mobile.feeds import EVENTS, Feed
 from pipelines.domains.mobile.intake import LONGEST_NAME
-from pipelines.domains.mobile.landed import AGAIN, MOVED
 from pipelines.domains.mobile.line_numbers import Collected, LineNumbers
 from pipelines.domains.mobile.quarantine import LONGEST_LINE, DamagedQuarantine, Reject, read_rejects, write_reject
 
