@@ -113,7 +113,8 @@ def reprocess(
             found.left.update(parted.left)
             if moves:
                 made.add(key)
-                _clean(landing, item, parted)
+                if _is_newest(ledger, item):  # else the quarantine is another version's, or will be
+                    _clean(landing, item, parted)
 
 
 def is_left_behind(feed: Feed, landing: Objects, lake: Objects, known: Collection[Item], copy: NewItem) -> bool:
@@ -212,6 +213,12 @@ def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Par
         landing.delete(key)
         return False
     return True
+
+
+def _is_newest(ledger: Ledger, item: Item) -> bool:
+    """Whether no newer version of the file is there: each that is older is superseded."""
+    others = (one for one in ledger.versions(item.queue, item.name) if one.id != item.id)
+    return all(one.state is State.SUPERSEDED for one in others)
 
 
 def _clean(landing: Objects, item: Item, parted: _Parted) -> None:

@@ -19,6 +19,7 @@ from pipelines_tests.domains.mobile.stages import EVERYTHING, LATER, RECIPE, Sta
 
 AFTER = LATER + timedelta(hours=1)
 GOOD, BAD, WORSE = lines(10), [b"#" + line for line in lines(3, seed=2)], [b"{}", b"\xff{}"]
+MORE = lines(2, seed=3)
 MIXED = [*GOOD[:5], *BAD[:2], WORSE[0], *GOOD[5:], BAD[2], WORSE[1]]
 WRONG = {"missing": 1, "not JSON": 3, "not UTF-8": 1}
 

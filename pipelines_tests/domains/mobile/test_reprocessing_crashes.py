@@ -18,13 +18,15 @@ from pipelines.adapters.ledger import Span
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.adapters.objects import ObjectInfo
 from pipelines.adapters.objects.files import FileObjects
-from pipelines.core.work import Item, NewItem, State
+from pipelines.core.work import Item, NewItem, Outcome, State
 from pipelines.domains.mobile.reprocessing import CHANGED
 from pipelines_tests.domains.mobile.mendings import (
     AFTER,
     BAD,
     GOOD,
     MIXED,
+    MORE,
+    WORSE,
     WRONG,
     again,
     counted,
@@ -33,7 +35,7 @@ from pipelines_tests.domains.mobile.mendings import (
     process_again,
     rows,
 )
-from pipelines_tests.domains.mobile.stages import LATER, Stage, text
+from pipelines_tests.domains.mobile.stages import LATER, LEASE, Stage, text
 
 # Spawned processes share nothing with this one, as the runs of different machines do not.
 processes = multiprocessing.get_context("spawn")
@@ -107,6 +109,22 @@ def test_what_is_rejected_again_at_once_is_left_to_the_next_run_so_that_no_recor
     assert process_again(filtered).files == 2
 
 
+def test_the_quarantine_of_a_newer_version_that_is_filtered_in_between_is_left_alone(filtered: Stage) -> None:
+    def rewrite() -> None:
+        filtered.land("a.json", text([*MORE, *WORSE, *MIXED]))
+        filtered.run(AFTER)
+
+    busy = with_meanwhile(filtered, after=rewrite)
+    assert process_again(busy, "not JSON").records == {"not JSON": 3}
+    busy.ledger.close()
+    assert [line["line"] for line in filtered.rejects("a.json")] == [3, 4, 12, 19]
+    mended(filtered).work(AFTER)
+    assert process_again(filtered, "missing", now=AFTER).records == {"missing": 2}
+
+
+# Killed
+
+
 class DyingObjects(FileObjects):
     """A store whose process may die before, and after, whatever is written to it."""
 
@@ -124,6 +142,30 @@ class DyingObjects(FileObjects):
         self.step()
 
 
+class DyingLedger(SqlLedger):
+    """A ledger whose process may die before, and after, work is claimed, settled or amended."""
+
+    step: Callable[[], None]
+
+    def claim(self, queue: str, **terms: Any) -> list[Item]:
+        self.step()
+        items = super().claim(queue, **terms)
+        self.step()
+        return items
+
+    def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
+        self.step()
+        counted = super().settle(outcomes, now)
+        self.step()
+        return counted
+
+    def amend(self, item: Item, detail: Mapping[str, Any], items: Sequence[NewItem], now: datetime) -> bool:
+        self.step()
+        done = super().amend(item, detail, items, now)
+        self.step()
+        return done
+
+
 def prepare(root: Path) -> Stage:
     """One file of which some rejected records stay, and one of which none does."""
     root.mkdir()
@@ -134,26 +176,57 @@ def prepare(root: Path) -> Stage:
     return stage
 
 
-def process_and_die(root: Path, at: int) -> None:
+def process(stage: Stage) -> None:
+    process_again(stage, "not JSON")
+
+
+def prepare_rewritten(root: Path) -> Stage:
+    """Both files are rewritten once their records were moved; one of the copies waits, the other is filtered."""
     stage = prepare(root)
+    process(stage)
+    made = stage.ledger.claim(stage.feed.queue, owner="run", limit=1, now=LATER, lease=LEASE)
+    outcome = mended(stage).filtering(LATER).outcome
+    stage.ledger.settle([outcome(item, lambda _: True) for item in made], LATER)
+    for name in ("a.json", "b.json"):
+        rewrite(stage, name)
+    stage.take_in(AFTER)
+    return stage
+
+
+def rewrite(stage: Stage, name: str) -> None:
+    stage.land(name, text([*MORE, *MIXED[::-1]] if name == "a.json" else [*BAD, *GOOD, *MORE]))
+
+
+def filter_mended(stage: Stage) -> None:
+    mended(stage).work(AFTER)
+
+
+ACTS = {"moved": (prepare, process), "rewritten": (prepare_rewritten, filter_mended)}
+
+
+def act_and_die(root: Path, act: str, at: int) -> None:
+    before, do = ACTS[act]
+    stage = before(root)
     steps = count(1)
 
     def step() -> None:
         if next(steps) == at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    landing = DyingObjects(stage.landing.url, root / "landing")
-    landing.step = step
-    process_again(replace(with_meanwhile(stage, before=step, after=step), landing=landing), "not JSON")
+    landing, lake = DyingObjects(stage.landing.url, root / "landing"), DyingObjects(stage.lake.url, root / "lake")
+    ledger = DyingLedger.on_sqlite(f"sqlite:///{root / 'ledger.db'}")
+    landing.step = lake.step = step
+    ledger.step = step  # type: ignore[attr-defined]  # the constructor is declared to give the parent's type
+    do(replace(stage, landing=landing, lake=lake, ledger=ledger))
 
 
-def die_at_every_step(root: Path) -> None:
+def die_at_every_step(root: Path, act: str) -> None:
     """Fork once for each step, from a process that has all its modules loaded; the last fork lives."""
-    prepare(root / "before").ledger.close()
+    ACTS[act][0](root / "before").ledger.close()
     for at in count(1):
         child = os.fork()
         if not child:
-            process_and_die(root / f"{at:02}", at)
+            act_and_die(root / f"{at:02}", act, at)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if status == 0:
@@ -161,18 +234,46 @@ def die_at_every_step(root: Path) -> None:
         assert os.WTERMSIG(status) == signal.SIGKILL
 
 
-def test_killed_at_any_step_each_record_is_still_counted_once_and_the_next_run_ends_it(tmp_path: Path) -> None:
-    process = processes.Process(target=die_at_every_step, args=(tmp_path,))
+def killed_in(root: Path, act: str) -> list[Path]:
+    """The folder of each death."""
+    process = processes.Process(target=die_at_every_step, args=(root, act))
     process.start()
     process.join()
     assert process.exitcode == 0
-    *killed, _, _ = sorted(tmp_path.iterdir())
+    *killed, _, _ = sorted(root.iterdir())
+    return killed
+
+
+@pytest.mark.parametrize("then", ["nothing", "rewritten"])
+def test_killed_at_any_step_each_record_is_still_counted_once_and_the_next_run_ends_it(
+    tmp_path: Path, then: str
+) -> None:
+    killed = killed_in(tmp_path, "moved")
     assert len(killed) == 12
     for root in killed:
         stage = mended(Stage.open(root))
+        if then == "rewritten":
+            rewrite(stage, "a.json")
+            rewrite(stage, "b.json")
+            stage.take_in(AFTER)
         stage.work(AFTER)
         process_again(stage, "not JSON", now=AFTER)
         stage.work(AFTER)
-        assert counted(stage) == (28, 26, {"missing": 1, "not UTF-8": 1})
-        assert rows(stage) == 26
+        more = 2 * len(MORE) * (then == "rewritten")
+        assert counted(stage) == (28 + more, 26 + more, {"missing": 1, "not UTF-8": 1})
+        assert rows(stage) == 26 + more
+        stage.ledger.close()
+
+
+def test_killed_at_any_step_of_filtering_a_rewritten_file_nothing_leaves_twice(tmp_path: Path) -> None:
+    killed = killed_in(tmp_path, "rewritten")
+    assert len(killed) > 15
+    for root in killed:
+        stage = mended(Stage.open(root))
+        stage.work(AFTER + 2 * LEASE)
+        assert {item.state for item in again(stage)} == {State.SETTLED}
+        assert counted(stage) == (32, 30, {"missing": 1, "not UTF-8": 1})
+        assert rows(stage) == 30
+        assert [line["line"] for line in stage.rejects("a.json")] == [3, 10]
+        assert len({one.name for one in stage.released(State.PENDING)}) == 4
         stage.ledger.close()

@@ -21,6 +21,7 @@ from pipelines_tests.domains.mobile.mendings import (
     BAD,
     GOOD,
     MIXED,
+    MORE,
     WORSE,
     again,
     counted,
@@ -31,7 +32,6 @@ from pipelines_tests.domains.mobile.mendings import (
 )
 from pipelines_tests.domains.mobile.stages import EVERYTHING, LATER, LEASE, Stage, lines, packed, text
 
-MORE = lines(2, seed=3)
 REST = {"missing": 1, "not UTF-8": 1}
 
 
