@@ -19,9 +19,8 @@ from typing import IO, Any
 from uuid import uuid4
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, exists
+from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
 from pipelines.adapters.objects.scratch import scratch
-from pipelines.core.lines import BrokenStream, Line, gunzip, split_lines
 from pipelines.core.periods import hour_start
 from pipelines.core.receipts import receipts_request
 from pipelines.core.work import Item, NewItem, State
@@ -30,7 +29,7 @@ from pipelines.domains.mobile.carried import AGAIN, MOVED
 from pipelines.domains.mobile.feeds import EVENTS, Feed
 from pipelines.domains.mobile.intake import LONGEST_NAME
 from pipelines.domains.mobile.line_numbers import Collected, LineNumbers
-from pipelines.domains.mobile.quarantine import LONGEST_LINE, DamagedQuarantine, Reject, read_rejects, write_reject
+from pipelines.domains.mobile.quarantine import DamagedQuarantine, Reject, read_rejects, write_reject
 
 FOLDER = "reprocessed"
 """Under the landing URL, beside the feeds' folders."""
@@ -115,50 +114,6 @@ def reprocess(
                 made.add(key)
                 if _is_newest(ledger, item):  # else the quarantine is another version's, or will be
                     _clean(landing, item, parted)
-
-
-def is_left_behind(feed: Feed, landing: Objects, lake: Objects, known: Collection[Item], copy: NewItem) -> bool:
-    """Whether a file with records to be processed again, of which no ledger tells, comes from a run that moved nothing.
-
-    Nothing was made of it then. Its records are in the quarantine still; or they were moved later, into another file;
-    or a newer version of the file that they came from took their place. ``known`` are the files of its hour.
-    """
-    if exists(lake, feeds.output_key(copy)) or exists(landing, feeds.quarantine_key(copy)):
-        return False
-    record = first_record(feed, landing, copy.name)
-    stem = feeds.source_name(copy.name).partition(feeds.AGAIN_MARK)[0]
-    for info in landing.list(f"{feeds.quarantine_key(copy).rpartition('/')[0]}/"):
-        if feeds.source_name(info.key).startswith(stem) and _is_quarantined(landing, info.key, record):
-            return True
-    key = f"{feed.queue}/{hour_start(copy.partition):%Y/%m/%d/%H}/{stem}{'.json' if feed is EVENTS else ''}"
-    source = next((item.detail for item in known if item.name == key and item.state is State.SETTLED), {})
-    try:
-        line = next((number for number, one in _records(feed, landing, key) if one == record), None)
-    except (ObjectMissing, ObjectChanged, BrokenStream):
-        return AGAIN in source
-    return line is None or line in LineNumbers.read(source.get(MOVED, ()))
-
-
-def first_record(feed: Feed, landing: Objects, key: str) -> bytes:
-    """The first record of a landed file, empty if it has none."""
-    return next((record for _, record in _records(feed, landing, key)), b"")
-
-
-def _records(feed: Feed, landing: Objects, key: str) -> Iterator[tuple[int, bytes]]:
-    if feed is EVENTS:
-        yield 1, landing.get(key)
-        return
-    chunks = landing.stream(key)
-    for line in split_lines(gunzip(chunks) if key.endswith(".gz") else chunks, LONGEST_LINE):
-        if isinstance(line, Line):
-            yield line.number, line.data
-
-
-def _is_quarantined(landing: Objects, key: str, record: bytes) -> bool:
-    try:
-        return any(reject.raw == record for reject in read_rejects(landing.stream(key)))
-    except DamagedQuarantine:
-        return False
 
 
 def _is_wanted(reason: str, reasons: Collection[str]) -> bool:
