@@ -77,7 +77,8 @@ class Ledger(Protocol):
         An item whose lease ran out is due again, marked uncertain, since the run that held it may have sent it; with
         ``crash_counts`` that lost lease is an attempt. No name is in two hands at once, whatever its versions; an older
         one whose lease ran out is not done again, nor is what was released from a superseded one. Of a queue that is
-        paused at ``now`` nothing is taken, whoever asks.
+        paused at ``now`` nothing is taken, whoever asks. What is due further ahead than any pause is due now: a clock
+        had jumped.
         """
 
     def renew(self, held: Iterable[Item], now: datetime, lease: timedelta) -> set[int]:

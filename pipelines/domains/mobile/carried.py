@@ -48,6 +48,14 @@ class CopyMissingError(Exception):
     """A file with records of another version is gone or altered: nobody can tell which records have left."""
 
 
+def is_fresh(detail: Mapping[str, Any]) -> bool:
+    """Whether a file was not filtered since it landed: facts don't keep when that was.
+
+    It may have been filtered before, if it was put back in the place of another version.
+    """
+    return "landed_at" in detail
+
+
 def carry_over(feed: Feed, landing: Objects, item: Item, others: Sequence[Item]) -> Item:
     """The item with what the other versions of its name say about it in its detail.
 
@@ -71,7 +79,13 @@ def carry_over(feed: Feed, landing: Objects, item: Item, others: Sequence[Item])
 
 
 def _with_choice(own: Mapping[str, Any], others: Collection[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The detail with the mapping that a person chose last, whichever version was the newest then."""
+    """The detail with the mapping that a person chose last, whichever version was the newest then.
+
+    Of one that was filtered since it landed no other version can know more: the times are not asked, which are those
+    of a clock that may jump.
+    """
+    if not is_fresh(own):
+        return own
     chosen = [detail for detail in (own, *others) if REMAP in detail or REMAPPED in detail]
     last = max(chosen, key=lambda detail: str(detail.get(CHOSEN_AT, "")), default=own)
     if last is own:

@@ -30,6 +30,7 @@ from pipelines.domains.mobile.carried import (
     REMAPPED,
     CopyMissingError,
     carry_over,
+    is_fresh,
 )
 from pipelines.domains.mobile.feeds import Feed
 from pipelines.domains.mobile.mapping import PrivacyMapping
@@ -229,7 +230,7 @@ def may_have_left(release: Item) -> bool:
 
 def _is_made(item: Item) -> bool:
     """Whether it was filtered since it was last seen to land: what was put back has lost its output to another."""
-    return "output" in item.detail and "landed_at" not in item.detail
+    return "output" in item.detail and not is_fresh(item.detail)
 
 
 def _last_mapping(sent: Sequence[Item]) -> str:

@@ -60,7 +60,7 @@ RECORDS = st.lists(st.sampled_from([b"a", b"b", b"c", b"dd", b" d"]), max_size=8
 
 def landed(landing: Objects, records: Sequence[bytes], **facts: Any) -> Item:
     info = landing.put(ITEM.name, b"".join(one + b"\n" for one in records))
-    return replace(ITEM, id=9, detail={"etag": info.etag, **facts})
+    return replace(ITEM, id=9, detail={"etag": info.etag, "landed_at": "now", **facts})
 
 
 def copied(landing: Objects, name: str, records: Sequence[bytes]) -> str:
@@ -167,4 +167,12 @@ def test_the_last_choice_holds_whichever_version_it_was_made_for(
     landing = open_objects("memory://")
     item = landed(landing, [b"a"], **own)
     found = carried(landing, item, *(version(**one) for one in others))
-    assert {name: value for name, value in found.items() if name != "etag"} == kept
+    assert {name: value for name, value in found.items() if name not in ("etag", "landed_at")} == kept
+
+
+@pytest.mark.parametrize("own", [{REMAP: "m1", **FIRST}, {REMAPPED: "m1"}, {}])
+def test_what_was_chosen_for_a_version_that_is_filtered_holds_whatever_a_clock_said_before(own: dict[str, str]) -> None:
+    landing = open_objects("memory://")
+    item = landed(landing, [b"a"], **own)
+    filtered = {name: value for name, value in item.detail.items() if name != "landed_at"}
+    assert carried(landing, replace(item, detail=filtered), version(**{REMAPPED: "m2", **SECOND})) == filtered
