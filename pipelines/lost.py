@@ -10,10 +10,8 @@ from datetime import datetime
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.objects import Objects
+from pipelines.core.receipts import RECEIPTS
 from pipelines.core.rhythms import Mark
-
-RECEIPTS = "aae/receipts"
-"""The folder of the lake that tells of deliveries."""
 
 _OUTPUTS = ("mobile/packages", "mobile/events")
 """The folders of the lake whose objects may have been delivered before the first receipts were written."""

@@ -19,13 +19,14 @@ from typing import TypeVar
 import pyarrow.parquet as pq
 from pyarrow import ArrowInvalid, BufferReader
 
-from pipelines.adapters.ledger import Family, Ledger, Span
+from pipelines.adapters.ledger import Family, Ledger
 from pipelines.adapters.objects import ObjectInfo, Objects
 from pipelines.core.periods import hour_of_hive_path, hour_of_path
+from pipelines.core.receipts import DAY, receipts_request
 from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.aae import receipts
 from pipelines.domains.mobile import accepted, feeds, reprocessing
-from pipelines.domains.mobile.landed import AGAIN
+from pipelines.domains.mobile.copies import Copies
 from pipelines.environment import Environment
 from pipelines.lost import begin_restoring, is_lost, make_whole
 
@@ -33,7 +34,6 @@ ACTION = "restore the ledger"
 """What the journal calls it."""
 
 _AT_ONCE = 500
-_DAY = len("YYYY-MM-DD")
 _T = TypeVar("_T")
 
 
@@ -72,9 +72,9 @@ def restore(
         restored.landed += len(landed)
     for doubtful in _groups(_doubtful(lake, environment)):
         ledger.restore([Family(None, (one,)) for one in doubtful], now)
-        ledger.take_in([_receipts_of(one) for one in doubtful], now)
+        ledger.take_in([receipts_request(one, "restored") for one in doubtful], now)
         restored.doubtful += len(doubtful)
-    for waiting in _groups(_processed_again(ledger, landing, lake)):
+    for waiting in _groups(_processed_again(ledger, landing, lake, now)):
         ledger.restore([Family(one) for one in waiting], now)
     for hours in _groups(_outdated_tables(lake)):
         ledger.take_in(hours, now)
@@ -94,7 +94,7 @@ def _doubtful(lake: Objects, environment: Environment) -> Iterator[NewItem]:
     """What lies in the lake and no receipt tells of, as dead letters; day by day, so that memory stays flat."""
     for feed in feeds.FEEDS.values():
         destination = environment.aae_url(feed.exports.rpartition("/")[-1])
-        for day, outputs in groupby(_by_hour(lake, f"{feed.queue}/"), lambda found: found[0][:_DAY]):
+        for day, outputs in groupby(_by_hour(lake, f"{feed.queue}/"), lambda found: found[0][:DAY]):
             told = receipts.told_of(lake, day)
             for partition, info in outputs:
                 if not _is_told(lake, info, told):
@@ -151,41 +151,17 @@ def _mapping_of(lake: Objects, info: ObjectInfo, body: bytes) -> str:
     return accepted.in_force_at(lake, info.modified) or ""
 
 
-def _receipts_of(item: NewItem) -> NewItem:
-    """The receipts of the day have to tell of it as well."""
-    day = item.partition[:_DAY]
-    return NewItem(feeds.RECEIPTS, day, "restored", day, 0, cause="restored", joins=True)
-
-
-def _processed_again(ledger: Ledger, landing: Objects, lake: Objects) -> Iterator[NewItem]:
+def _processed_again(ledger: Ledger, landing: Objects, lake: Objects, now: datetime) -> Iterator[NewItem]:
     """Records that were moved out of quarantine into files of their own, as work; what is known already stays.
 
     A file that was left behind before its records were moved is none of these: they would count twice.
     """
     for feed in feeds.FEEDS.values():
-        copies = landing.list(f"{reprocessing.FOLDER}/{feed.queue}/")
-        for partition, infos in groupby(copies, lambda info: hour_of_path(info.key)):
-            if partition is None:
-                continue
-            known = list(ledger.items(feed.queue, Span(partition, partition)))
-            named = {item.name for item in known} | {key for item in known for key in item.detail.get(AGAIN, ())}
-            taken = set[bytes]()
-            for info in sorted(infos, key=lambda info: info.modified, reverse=True):  # once moved, none is copied
-                copy = _copy(feed, info, partition)
-                if info.key in named:
-                    yield copy
-                elif not reprocessing.is_left_behind(feed, landing, lake, known, copy):
-                    record = reprocessing.first_record(feed, landing, info.key)
-                    if record not in taken:
-                        taken.add(record)
-                        yield copy
-
-
-def _copy(feed: feeds.Feed, info: ObjectInfo, partition: str) -> NewItem:
-    detail = {"etag": info.etag, "landed_at": info.modified.isoformat()}
-    return NewItem(
-        feed.queue, info.key, f"{info.etag} {info.size}", partition, info.size, cause="restored", detail=detail
-    )
+        copies = Copies(feed, landing, lake, ledger, now)
+        found = landing.list(f"{reprocessing.FOLDER}/{feed.queue}/")
+        for partition, infos in groupby(found, lambda info: hour_of_path(info.key)):
+            if partition is not None:
+                yield from copies.of_hour(partition, list(infos))
 
 
 def _outdated_tables(lake: Objects) -> Iterator[NewItem]:

@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pipelines.core.retry import Judgement, RetryPolicy, Verdict
+from pipelines.core.retry import LONGEST_PAUSE, Judgement, RetryPolicy, Verdict
 from pipelines.core.work import Reason
 
 TRIPS_AFTER = 5
 """Failed attempts in a row, with no success between, after which the system rather than the objects is at fault."""
-
-_LONGEST_PAUSE = timedelta(days=2)
 
 _OBJECTS = 2
 """Of how many different objects these must be: one that fails alone, again and again, is itself at fault."""
@@ -54,7 +52,7 @@ class Circuit:
         if self.opened_at is None:
             return None
         # A probe further away than any pause is a clock's fault, which must not shut the way out for good.
-        return 0 if self.probe_at is not None and now < self.probe_at <= now + _LONGEST_PAUSE else 1
+        return 0 if self.probe_at is not None and now < self.probe_at <= now + LONGEST_PAUSE else 1
 
     def after(
         self, judgement: Judgement, now: datetime, policy: RetryPolicy, retry_after: float | None, item_id: int

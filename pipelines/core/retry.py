@@ -11,6 +11,9 @@ from enum import StrEnum
 
 from pipelines.core.work import Reason
 
+LONGEST_PAUSE = timedelta(days=2)
+"""Longer than any pause: a moment further ahead was set by a clock that had jumped, and nobody waits for that."""
+
 
 class Verdict(StrEnum):
     """Whom an answer concerns."""

@@ -60,6 +60,7 @@ class Reason(StrEnum):
     UNVERIFIED = "the output did not pass its verification"
     ALTERED = "the stored bytes are not those that were released"
     REBUILT_DIFFERENTLY = "rebuilt bytes differ from those released"
+    COPY_MISSING = "records of an earlier version were processed again, and can't be told from its own any more"
     OUTPUT_LOST = "the output is lost and the landed file is gone"
     REFUSED = "refused"
     CONFLICT = "refused as already there"

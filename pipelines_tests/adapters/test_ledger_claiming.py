@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from pipelines.adapters.ledger import Ledger, Span
+from pipelines.core.retry import LONGEST_PAUSE
 from pipelines.core.work import Backlog, State
 from pipelines_tests.adapters.ledgers import (
     EXPORTS,
@@ -40,6 +41,19 @@ def test_what_is_not_due_yet_is_not_claimed(ledger: Ledger) -> None:
     assert ledger.backlog(NOW) == []
     assert ledger.next_due(QUEUE) == NOW + MINUTE
     assert len(claim(ledger, now=NOW + MINUTE)) == 1
+
+
+def test_a_next_attempt_that_a_clock_put_far_ahead_is_not_waited_for(ledger: Ledger) -> None:
+    ledger.take_in([new(), new("b.json")], NOW)
+    first, second = claim(ledger)
+    ledger.settle([end(first, State.PENDING, due_at=NOW + timedelta(days=3650))], NOW)
+    ledger.settle([end(second, State.PENDING, due_at=NOW + LONGEST_PAUSE)], NOW)
+    assert [one.items for one in ledger.backlog(NOW)] == [1]
+    (item,) = claim(ledger)
+    assert item.name == "a.json"
+    ledger.settle([end(item, State.PENDING, due_at=NOW + MINUTE)], NOW)
+    assert claim(ledger) == []
+    assert [item.name for item in claim(ledger, now=NOW + MINUTE)] == ["a.json"]
 
 
 def test_a_claim_keeps_to_its_queue_destination_and_span(ledger: Ledger) -> None:

@@ -275,6 +275,7 @@ def test_no_write_and_no_look_at_single_things_reads_the_whole_table(busy: SqlLe
         lambda: busy.resume("in"),
         lambda: busy.paused("in", NOW),
         lambda: list(busy.items("in", Span(HOUR, HOUR))),
+        lambda: busy.versions("in", "1.json"),
         lambda: busy.set_mark("m", Mark(NOW)),
         lambda: busy.mark("m"),
         lambda: busy.set_circuit("c", Circuit()),

@@ -27,6 +27,17 @@ def test_items_can_be_picked_by_state(ledger: Ledger) -> None:
     assert list(ledger.items(QUEUE, states=[])) == []
 
 
+def test_the_versions_of_a_name_are_those_of_that_queue_which_are_bound_for_nowhere(ledger: Ledger) -> None:
+    for version in ("2", "1", "3", "2"):
+        ledger.take_in([new(version=version)], NOW)
+    others = [new("b.json"), new(version="4", destination="https://there"), new(version="5", queue=EXPORTS)]
+    ledger.take_in(others, NOW)
+    found = ledger.versions(QUEUE, "a.json")
+    assert [item.version for item in found] == ["2", "1", "3"]
+    assert found == [item for item in ledger.items(QUEUE) if item.name == "a.json" and not item.destination]
+    assert ledger.versions(QUEUE, "c.json") == []
+
+
 def test_reading_goes_on_while_items_are_settled(ledger: Ledger) -> None:
     ledger.take_in([new(f"{number:04}") for number in range(1100)], NOW)
     read = []

@@ -75,6 +75,25 @@ def test_a_version_that_is_put_back_is_work_again(ledger: Ledger) -> None:
     assert ledger.take_in([new(version="A")], NOW + 3 * MINUTE).new == {}
 
 
+def test_what_was_known_of_a_version_is_still_known_when_it_is_put_back(ledger: Ledger) -> None:
+    ledger.take_in([new(version="A", detail={"etag": "A", "seen": 1})], NOW)
+    (held,) = claim(ledger)
+    ledger.settle([end(held, detail={"etag": "A", "moved": [[1, 3]]})], NOW)
+    ledger.take_in([new(version="B")], NOW + MINUTE)
+    ledger.take_in([new(version="A", detail={"etag": "A", "seen": 2})], NOW + 2 * MINUTE)
+    back, _ = ledger.versions(QUEUE, "a.json")
+    assert back.detail == {"etag": "A", "moved": [[1, 3]], "seen": 2}
+
+
+@pytest.mark.parametrize("reason", [Reason.GONE, Reason.OUTPUT_LOST])
+def test_what_was_known_of_a_file_that_was_gone_is_still_known(ledger: Ledger, reason: Reason) -> None:
+    ledger.take_in([new(detail={"etag": "A", "moved": [[1, 3]]})], NOW)
+    ledger.settle([end(item, State.DEAD, reason=reason) for item in claim(ledger)], NOW)
+    ledger.take_in([new(detail={"etag": "A"})], NOW + MINUTE)
+    (item,) = ledger.items(QUEUE)
+    assert (item.state, item.detail) == (State.PENDING, {"etag": "A", "moved": [[1, 3]]})
+
+
 def test_versions_seen_in_the_same_instant_still_have_an_order(ledger: Ledger) -> None:
     """Clocks of several machines differ: the order of the ledger's own transactions decides, not a time."""
     for version in "ABA":

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from obstore.store import HTTPStore
 
-from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable, open_objects
+from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable, exists, open_objects
 from pipelines.adapters.objects.contract import UNFINISHED
 from pipelines.adapters.objects.stored import StoredObjects
 from pipelines_tests.adapters.stores import DEPLOYED, FORMS, ON_A_SERVER, empty
@@ -132,6 +132,15 @@ def test_a_version_that_was_replaced_is_never_read_in_its_name(objects: Objects)
         assert read("a", etag=new.etag) == b"new"
         with pytest.raises(ObjectChanged):
             read("a", etag=old.etag)
+
+
+def test_whether_an_object_or_one_version_of_it_is_there(objects: Objects) -> None:
+    old = objects.put("a/b", b"old")
+    new = objects.put("a/b", b"new")
+    assert [exists(objects, key) for key in ("a/b", "a", "b")] == [True, False, False]
+    assert [exists(objects, "a/b", etag) for etag in (new.etag, old.etag)] == [True, False]
+    objects.delete("a/b")
+    assert not exists(objects, "a/b", new.etag)
 
 
 def test_a_stream_stays_with_the_version_that_it_began(objects: Objects) -> None:

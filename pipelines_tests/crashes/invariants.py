@@ -18,8 +18,8 @@ from pipelines.core.periods import hive_path, hour_of_path
 from pipelines.core.work import OPEN, Item, State
 from pipelines.domains.aae import receipts
 from pipelines.domains.mobile import feeds
+from pipelines.domains.mobile.carried import MOVED
 from pipelines.domains.mobile.feeds import EVENTS, FEEDS, PACKAGES, Feed
-from pipelines.domains.mobile.landed import MOVED
 from pipelines.domains.mobile.line_numbers import LineNumbers
 from pipelines.domains.mobile.quarantine import read_rejects
 from pipelines.sandbox.aae import Aae

@@ -34,8 +34,8 @@ Step = Callable[[str], None]
 READS: Mapping[type, frozenset[str]] = {
     Ledger: frozenset(
         {
-            *("queues", "backlog", "next_due", "items", "standings", "search", "unrecorded", "paused", "journal"),
-            *("mark", "circuit", "close"),
+            *("queues", "backlog", "next_due", "items", "versions", "standings", "search"),
+            *("unrecorded", "paused", "journal", "mark", "circuit", "close"),
         }
     ),
     Objects: frozenset({"url", "head", "get", "get_part", "stream", "list"}),

@@ -47,8 +47,8 @@ class Ledger(Protocol):
         """Record what is not known yet; a new version supersedes the undone older ones of its name.
 
         Of several versions of one name in ``items`` the last counts. Seeing a known version again brings it back if its
-        file was gone, if it was set aside and no longer is, or if a newer version had taken its place. What joins is
-        recorded only if no other version of its name waits.
+        file was gone, if it was set aside and no longer is, or if a newer version had taken its place; its detail is
+        then merged into what the row keeps. What joins is recorded only if no other version of its name waits.
         """
 
     def queues(self) -> list[str]:
@@ -77,7 +77,8 @@ class Ledger(Protocol):
         An item whose lease ran out is due again, marked uncertain, since the run that held it may have sent it; with
         ``crash_counts`` that lost lease is an attempt. No name is in two hands at once, whatever its versions; an older
         one whose lease ran out is not done again, nor is what was released from a superseded one. Of a queue that is
-        paused at ``now`` nothing is taken, whoever asks.
+        paused at ``now`` nothing is taken, whoever asks. What is due further ahead than any pause is due now: a clock
+        had jumped.
         """
 
     def renew(self, held: Iterable[Item], now: datetime, lease: timedelta) -> set[int]:
@@ -137,6 +138,9 @@ class Ledger(Protocol):
 
     def items(self, queue: str, span: Span | None = None, states: Collection[State] | None = None) -> Iterable[Item]:
         """The items of a queue, in order of partition and name, read lazily."""
+
+    def versions(self, queue: str, name: str) -> list[Item]:
+        """All versions of a name that is bound for nowhere, as those of a landed file, the first recorded first."""
 
     def standings(
         self, queue: str, span: Span | None = None, destination: str | None = None, *, unsettled: bool = False

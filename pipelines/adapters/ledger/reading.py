@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from pipelines.adapters.ledger import Span
 from pipelines.adapters.ledger.rows import ITEM, same_name
 from pipelines.adapters.ledger.schema import is_claimed, is_open, is_unsettled, work
+from pipelines.core.retry import LONGEST_PAUSE
 from pipelines.core.work import UNSETTLED, State
 
 ORDER = (work.c.partition, work.c.name, work.c.id)
@@ -18,8 +19,12 @@ ORDER = (work.c.partition, work.c.name, work.c.id)
 
 
 def is_due(now: datetime) -> sa.ColumnElement[bool]:
-    """What waits and is due, and what was abandoned by the run that held it."""
-    waiting = sa.and_(work.c.state == State.PENDING, work.c.due_at <= now)
+    """What waits and is due, and what was abandoned by the run that held it.
+
+    A next attempt further away than any pause is a clock's fault, for which nothing waits.
+    """
+    reached = sa.or_(work.c.due_at <= now, work.c.due_at > now + LONGEST_PAUSE)
+    waiting = sa.and_(work.c.state == State.PENDING, reached)
     abandoned = sa.and_(work.c.state == State.CLAIMED, work.c.lease_until < now)
     return sa.and_(is_open(), sa.or_(waiting, abandoned))
 
@@ -69,6 +74,12 @@ def items(queue: str, span: Span | None, states: Collection[State] | None) -> sa
         query = query.where(work.c.state.in_(sorted(states)))
         query = query.where(is_unsettled()) if UNSETTLED.issuperset(states) else query
     return query.order_by(*ORDER)
+
+
+def versions(queue: str, name: str) -> sa.Select[Any]:
+    """The versions of a name that is bound for nowhere."""
+    named = (work.c.queue == queue, work.c.destination == "", work.c.name == name)
+    return sa.select(*ITEM).where(*named).order_by(work.c.id)
 
 
 def standings(queue: str, span: Span | None, destination: str | None, *, unsettled: bool) -> sa.Select[Any]:

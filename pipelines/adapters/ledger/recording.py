@@ -101,7 +101,8 @@ def _seen_again(row: sa.Row[Any], item: NewItem, now: datetime) -> Row:
         # What was tried before may have left, though this round counts its attempts anew.
         uncertain = row.uncertain or row.attempts > 0 or row.state == State.SETTLED
         again = {"state": item.state, "reason": item.reason, "attempts": 0, "due_at": now, "uncertain": uncertain}
-        facts = {"parent": item.parent, "size": item.size, "detail": dict(item.detail)}
+        # What it was and became before is kept: some of it can't be found anew, as which of its records have left.
+        facts = {"parent": item.parent, "size": item.size, "detail": {**row.detail, **item.detail}}
         return {**again, **facts, "newest": True, "seen_at": now, "changed_at": now, "settled_at": None}
     values: Row = {}
     if item.parent not in (None, row.parent):

@@ -141,6 +141,10 @@ class SqlLedger:
                 return
             after = (page[-1].partition, page[-1].name, page[-1].id)
 
+    def versions(self, queue: str, name: str) -> list[Item]:
+        """All versions of a name; see the protocol."""
+        return [read_item(row) for row in self._read(reading.versions(queue, name))]
+
     def standings(
         self, queue: str, span: Span | None = None, destination: str | None = None, *, unsettled: bool = False
     ) -> list[Standing]:

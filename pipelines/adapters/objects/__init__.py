@@ -21,7 +21,7 @@ from pipelines.adapters.objects.contract import (
 from pipelines.adapters.objects.files import FileObjects
 from pipelines.adapters.objects.stored import StoredObjects
 
-__all__ = ["ObjectChanged", "ObjectInfo", "ObjectMissing", "Objects", "ObjectsUnavailable", "open_objects"]
+__all__ = ["ObjectChanged", "ObjectInfo", "ObjectMissing", "Objects", "ObjectsUnavailable", "exists", "open_objects"]
 
 
 def open_objects(url: str) -> Objects:
@@ -34,6 +34,14 @@ def open_objects(url: str) -> Objects:
     if not separator or scheme not in _FORMS:
         raise ValueError(f"objects: unknown scheme; known are {', '.join(f'{known}://' for known in _FORMS)}")
     return _FORMS[scheme](url, rest)
+
+
+def exists(store: Objects, key: str, etag: str | None = None) -> bool:
+    """Whether there is an object under this key, and, where an etag is given, whether it is that version."""
+    try:
+        return etag in {None, store.head(key).etag}
+    except ObjectMissing:
+        return False
 
 
 def _open_files(url: str, rest: str) -> Objects:

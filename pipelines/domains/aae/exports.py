@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipelines.core.work import Item, NewItem
+from pipelines.core.receipts import RECEIPTS, receipts_request
 
-RECEIPTS = "aae/receipts"
+__all__ = ["EVENTS", "EXPORTS", "PACKAGES", "RECEIPTS", "Export", "receipts_request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,3 @@ class Export:
 PACKAGES = Export("packages")
 EVENTS = Export("events", {"feedName": "Epidemiological"})
 EXPORTS = (PACKAGES, EVENTS)
-
-
-def receipts_request(item: Item) -> NewItem:
-    """The receipts of the object's day of arrival have to be written anew; a request that waits already will do."""
-    day = item.partition[: len("YYYY-MM-DD")]
-    return NewItem(RECEIPTS, day, f"{item.id} {item.fence}", day, 0, cause=item.queue, joins=True)

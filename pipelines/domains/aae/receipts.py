@@ -6,13 +6,12 @@ personal values: names, hashes, counts, times and reasons only.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import IO, Any
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from pipelines.adapters.ledger import Family, Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import ObjectMissing, Objects
+from pipelines.adapters.objects.scratch import measure
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.aae.exports import EXPORTS, RECEIPTS, Export
 from pipelines.lost import make_whole, refuse_if_lost
@@ -97,7 +97,7 @@ def write_day(lake: Objects, ledger: Ledger, day: str) -> dict[str, Any]:
                     if table.num_rows:
                         writer.write_table(table)
                         rows += table.num_rows
-        version, size = _measure(file)
+        version, size = measure(file)
         make_whole(ledger, utc_now())  # before there is a receipt that it could not know
         lake.put_file(key, file)
     return {"output": key, "rows": rows, "bytes": size, "version": version}
@@ -138,17 +138,6 @@ def _read(lake: Objects, day: str, columns: list[str] | None = None) -> Iterator
     file = pq.ParquetFile(pa.BufferReader(lake.get(_key(day))))
     for batch in file.iter_batches(_ROWS, columns=columns):
         yield from batch.to_pylist()
-
-
-def _measure(file: IO[bytes]) -> tuple[str, int]:
-    """The sha256 of a file and its size in bytes; then it stands at its beginning again."""
-    file.seek(0)
-    digest = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        digest.update(chunk)
-    size = file.tell()
-    file.seek(0)
-    return digest.hexdigest(), size
 
 
 def _rows(export: Export, ledger: Ledger, partition: str) -> Iterator[dict[str, Any]]:

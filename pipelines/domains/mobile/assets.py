@@ -183,7 +183,9 @@ def filter_landed(
         return Report({**_metadata(totals), **uri, **metadata}, totals.version, inputs, judge_hour(totals, environment))
 
     def outcomes() -> Callable[[Item, Held], Outcome]:
-        return filtering.renewed().outcome
+        nonlocal filtering
+        filtering = filtering.renewed()
+        return filtering.outcome
 
     shift = Shift(
         owner=context.run.run_id,

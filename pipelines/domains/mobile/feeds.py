@@ -20,9 +20,6 @@ _EXPORT_IDS = uuid.UUID("6f1f2b0a-5a55-4d0b-9d0e-7f0f4c1f3a52")
 _ARRIVAL = re.compile(r"([12][0-9]{12})_")
 """Milliseconds since 1970, from 2001 to 2065."""
 
-RECEIPTS = "aae/receipts"
-"""The queue of the days whose receipts have to be written anew."""
-
 AGAIN_MARK = ".again-"
 """In the names of files with records that are processed again; no landed file may carry it."""
 
@@ -141,12 +138,6 @@ def release(item: Item, facts: Mapping[str, Any], destination: str, cause: str) 
             detail=detail,
         ),
     )
-
-
-def receipts_request(item: Item) -> NewItem:
-    """The receipts of the file's day have to tell of it; what is delivered of it asks for them as well."""
-    day = item.partition[: len("YYYY-MM-DD")]
-    return NewItem(RECEIPTS, day, f"{item.id} {item.fence}", day, 0, cause=item.queue, joins=True)
 
 
 def table_request(item: Item) -> tuple[NewItem, ...]:

@@ -9,8 +9,7 @@ hold and how they are made over is the recipe's business.
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -18,27 +17,23 @@ from typing import IO, Any, Protocol
 
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable
+from pipelines.adapters.objects.scratch import measure, scratch
+from pipelines.core.receipts import receipts_request
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.mobile import accepted, feeds
+from pipelines.domains.mobile.carried import (
+    AGAIN,
+    CHOSEN_AT,
+    MOVED,
+    REMAP,
+    REMAPPED,
+    CopyMissingError,
+    carry_over,
+    is_fresh,
+)
 from pipelines.domains.mobile.feeds import Feed
 from pipelines.domains.mobile.mapping import PrivacyMapping
-
-_HASHED_AT_ONCE = 1 << 20
-_IN_MEMORY = 1 << 20
-"""Outputs and rejects up to this size, in bytes, are not written to a scratch file."""
-
-REMAP = "remap"
-"""In an item's detail: the sha256 of the mapping that it is to be made with although its output has left."""
-
-REMAPPED = "remapped"
-"""In an item's detail: the mapping that it was made with anew although its output had left."""
-
-MOVED = "moved"
-"""In an item's detail: the lines whose records are in files of their own now, since they were processed again."""
-
-AGAIN = "again"
-"""In an item's detail: the keys of the files that its rejected records were moved to."""
 
 
 class VerificationError(Exception):
@@ -109,8 +104,8 @@ class Filtering:
         if outcome.state in (State.SETTLED, State.DEAD):
             outcome = replace(outcome, releases=outcome.releases + feeds.table_request(item))
         # Nothing is delivered anew of a file without an output, or of one made again: else the delivery asks for it.
-        if outcome.detail is not None and ("output" in item.detail or outcome.detail["output"] is None):
-            outcome = replace(outcome, releases=(*outcome.releases, feeds.receipts_request(item)))
+        if outcome.detail is not None and (_is_made(item) or outcome.detail["output"] is None):
+            outcome = replace(outcome, releases=(*outcome.releases, receipts_request(item)))
         return outcome
 
     def _outcome(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
@@ -133,27 +128,31 @@ class Filtering:
     def _filter(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
         if self.landing.head(item.name).etag != item.detail["etag"]:
             raise ObjectChanged(item.name)
+        try:  # before anything is withheld: should this file be given up, what was released before may still leave
+            item = self._carried(item)
+        except CopyMissingError:
+            return self._given_up(item, Reason.COPY_MISSING, attempted=True)
         exports = self.ledger.withhold(self.recipe.feed.exports, item.partition, feeds.export_name(item), self.now())
         sent = [one for one in exports if may_have_left(one)]
         remapped = item.detail.get(REMAP)
         # What may have left keeps the mapping that it left with, rewritten or not: two releases of one record under
         # two mappings can be intersected. One that a person chose anew is kept even before that leaves.
-        kept = remapped or item.detail.get(REMAPPED) or (sent[-1].detail["mapping"] if sent else "")
+        kept = remapped or item.detail.get(REMAPPED) or _last_mapping(sent)
         mapping = accepted.version(self.lake, kept) if kept else self.mapping
-        with _scratch() as output, _scratch() as rejected:
+        with scratch() as output, scratch() as rejected:
             chunks = self.landing.stream(item.name, etag=item.detail["etag"])
             content = self.recipe.make(item, mapping, chunks, output, rejected)
             if content.read != content.written + sum(content.rejected.values()):
                 raise VerificationError("a record is neither accepted nor rejected")
             for _ in chunks:
                 pass  # only at its end does a stream tell that the file was rewritten, which looks like damage too
-            sha256, size = _measure(output)
+            sha256, size = measure(output)
             if not still_held(item):
                 return Outcome(item.id, item.fence, State.PENDING, attempted=False)
             self._publish(self.landing, feeds.quarantine_key(item), rejected, sum(content.rejected.values()))
             self._publish(self.lake, feeds.output_key(item), output, content.written)
         facts = {
-            **{name: item.detail[name] for name in (MOVED, AGAIN, REMAPPED) if name in item.detail},
+            **{name: item.detail[name] for name in (MOVED, AGAIN, REMAPPED, CHOSEN_AT) if name in item.detail},
             **({REMAPPED: mapping.sha256} if remapped else {}),
             "etag": item.detail["etag"],
             "mapping": mapping.sha256,
@@ -186,6 +185,11 @@ class Filtering:
             releases=releases,
         )
 
+    def _carried(self, item: Item) -> Item:
+        feed = self.recipe.feed
+        others = [one for one in self.ledger.versions(feed.queue, item.name) if one.id != item.id]
+        return carry_over(feed, self.landing, item, others)
+
     @staticmethod
     def _publish(store: Objects, key: str, content: IO[bytes], records: int) -> None:
         """Give the content its name; no records leave nothing under it, what an earlier version had there included."""
@@ -197,7 +201,7 @@ class Filtering:
 
     def _without_raw(self, item: Item) -> Outcome:
         """The landed file is gone: what was made of it stays if it is intact, else it is lost and says so."""
-        if "output" not in item.detail:
+        if not _is_made(item):
             return Outcome(item.id, item.fence, State.DEAD, reason=Reason.GONE)
         if not intact(self.lake, item):
             return Outcome(item.id, item.fence, State.DEAD, reason=Reason.OUTPUT_LOST)
@@ -222,6 +226,16 @@ _LEFT = frozenset({State.SETTLED, State.CLAIMED})
 def may_have_left(release: Item) -> bool:
     """Whether what was released may be at its destination, or was there once."""
     return release.state in _LEFT or release.uncertain or release.attempts > 0 or release.status is not None
+
+
+def _is_made(item: Item) -> bool:
+    """Whether it was filtered since it was last seen to land: what was put back has lost its output to another."""
+    return "output" in item.detail and not is_fresh(item.detail)
+
+
+def _last_mapping(sent: Sequence[Item]) -> str:
+    """The mapping of what was released last: bytes that were released before, too, keep the place of the first time."""
+    return max(sent, key=lambda one: (one.seen_at, one.id)).detail["mapping"] if sent else ""
 
 
 def intact(lake: Objects, item: Item) -> bool:
@@ -253,16 +267,3 @@ def reopen_damaged(filtering: Filtering, span: Span) -> tuple[int, int]:
             damaged.append(item.id)
     filtering.ledger.reopen(damaged, filtering.now(), Reason.NOT_INTACT)
     return kept, len(damaged)
-
-
-def _scratch() -> IO[bytes]:
-    return tempfile.SpooledTemporaryFile(_IN_MEMORY)
-
-
-def _measure(output: IO[bytes]) -> tuple[str, int]:
-    """The sha256 of an output and its size in bytes."""
-    output.seek(0)
-    digest = hashlib.sha256()
-    while chunk := output.read(_HASHED_AT_ONCE):
-        digest.update(chunk)
-    return digest.hexdigest(), output.tell()

@@ -27,6 +27,9 @@ class LineNumbers:
     def __bool__(self) -> bool:
         return bool(self.ranges)
 
+    def __len__(self) -> int:
+        return sum(last - first + 1 for first, last in self.ranges)
+
     def __contains__(self, number: int) -> bool:
         at = bisect_right(self.ranges, number, key=_first)
         return at > 0 and number <= self.ranges[at - 1][1]

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectMissing, Objects
+from pipelines.adapters.objects import Objects, exists
 from pipelines.core.work import Reason, State
+from pipelines.domains.mobile.carried import CHOSEN_AT, REMAP
 from pipelines.domains.mobile.feeds import Feed
-from pipelines.domains.mobile.landed import REMAP, may_have_left
+from pipelines.domains.mobile.landed import may_have_left
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ def remap(
     for item in ledger.items(feed.queue, span, [State.SETTLED]):
         if item.detail["mapping"] == mapping or not item.detail["written"]:
             continue
-        if not _is_there(landing, item.name, item.detail["etag"]):
+        if not exists(landing, item.name, item.detail["etag"]):
             found.without_raw += 1
             continue
         found.files += 1
@@ -62,12 +63,5 @@ def remap(
         found.delivered += item.id in left
         ids.append(item.id)
     if ids and not dry_run:
-        found.reopened = ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: mapping})
+        found.reopened = ledger.reopen(ids, now, Reason.REMAPPED, {REMAP: mapping, CHOSEN_AT: now.isoformat()})
     return found
-
-
-def _is_there(landing: Objects, key: str, etag: str) -> bool:
-    try:
-        return landing.head(key).etag == etag
-    except ObjectMissing:
-        return False

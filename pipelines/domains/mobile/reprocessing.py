@@ -9,11 +9,10 @@ leaves the records in the quarantine too, where they are passed over.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -21,24 +20,22 @@ from uuid import uuid4
 
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
-from pipelines.core.lines import BrokenStream, Line, gunzip, split_lines
+from pipelines.adapters.objects.scratch import scratch
 from pipelines.core.periods import hour_start
+from pipelines.core.receipts import receipts_request
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.mobile import feeds
+from pipelines.domains.mobile.carried import AGAIN, MOVED
 from pipelines.domains.mobile.feeds import EVENTS, Feed
 from pipelines.domains.mobile.intake import LONGEST_NAME
-from pipelines.domains.mobile.landed import AGAIN, MOVED
 from pipelines.domains.mobile.line_numbers import Collected, LineNumbers
-from pipelines.domains.mobile.quarantine import LONGEST_LINE, DamagedQuarantine, Reject, read_rejects, write_reject
+from pipelines.domains.mobile.quarantine import DamagedQuarantine, Reject, read_rejects, write_reject
 
 FOLDER = "reprocessed"
 """Under the landing URL, beside the feeds' folders."""
 
 DAMAGED = "quarantine missing or damaged"
 CHANGED = "changed meanwhile"
-
-_IN_MEMORY = 1 << 20
-"""Records up to this size, in bytes, are not written to a scratch file."""
 
 
 @dataclass(slots=True)
@@ -115,59 +112,8 @@ def reprocess(
             found.left.update(parted.left)
             if moves:
                 made.add(key)
-                _clean(landing, item, parted)
-
-
-def is_left_behind(feed: Feed, landing: Objects, lake: Objects, known: Collection[Item], copy: NewItem) -> bool:
-    """Whether a file with records to be processed again, of which no ledger tells, comes from a run that moved nothing.
-
-    Nothing was made of it then. Its records are in the quarantine still; or they were moved later, into another file;
-    or a newer version of the file that they came from took their place. ``known`` are the files of its hour.
-    """
-    if _exists(lake, feeds.output_key(copy)) or _exists(landing, feeds.quarantine_key(copy)):
-        return False
-    record = first_record(feed, landing, copy.name)
-    stem = feeds.source_name(copy.name).partition(feeds.AGAIN_MARK)[0]
-    for info in landing.list(f"{feeds.quarantine_key(copy).rpartition('/')[0]}/"):
-        if feeds.source_name(info.key).startswith(stem) and _is_quarantined(landing, info.key, record):
-            return True
-    key = f"{feed.queue}/{hour_start(copy.partition):%Y/%m/%d/%H}/{stem}{'.json' if feed is EVENTS else ''}"
-    source = next((item.detail for item in known if item.name == key and item.state is State.SETTLED), {})
-    try:
-        line = next((number for number, one in _records(feed, landing, key) if one == record), None)
-    except (ObjectMissing, ObjectChanged, BrokenStream):
-        return AGAIN in source
-    return line is None or line in LineNumbers.read(source.get(MOVED, ()))
-
-
-def first_record(feed: Feed, landing: Objects, key: str) -> bytes:
-    """The first record of a landed file, empty if it has none."""
-    return next((record for _, record in _records(feed, landing, key)), b"")
-
-
-def _records(feed: Feed, landing: Objects, key: str) -> Iterator[tuple[int, bytes]]:
-    if feed is EVENTS:
-        yield 1, landing.get(key)
-        return
-    chunks = landing.stream(key)
-    for line in split_lines(gunzip(chunks) if key.endswith(".gz") else chunks, LONGEST_LINE):
-        if isinstance(line, Line):
-            yield line.number, line.data
-
-
-def _is_quarantined(landing: Objects, key: str, record: bytes) -> bool:
-    try:
-        return any(reject.raw == record for reject in read_rejects(landing.stream(key)))
-    except DamagedQuarantine:
-        return False
-
-
-def _exists(store: Objects, key: str) -> bool:
-    try:
-        store.head(key)
-    except ObjectMissing:
-        return False
-    return True
+                if _is_newest(ledger, item):  # else the quarantine is another version's, or will be
+                    _clean(landing, item, parted)
 
 
 def _is_wanted(reason: str, reasons: Collection[str]) -> bool:
@@ -181,7 +127,7 @@ def _part(feed: Feed, landing: Objects, item: Item, reasons: Collection[str]) ->
     It is rewritten after the ledger, and by whoever filters the file anew: only what agrees with the ledger is moved.
     """
     ending = b"" if feed is EVENTS else b"\n"
-    with _scratch() as chosen, _scratch() as rest:
+    with scratch() as chosen, scratch() as rest:
         parted = _Parted(chosen, rest)
         try:
             for reject in _not_moved(landing, item):
@@ -217,11 +163,17 @@ def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Par
         cause=f"processed again from {item.id}",
         detail={"etag": info.etag, "landed_at": info.modified.isoformat()},
     )
-    receipts = replace(feeds.receipts_request(item), version=key)  # not the request of the file's own settling again
+    receipts = receipts_request(item, key)  # not the request of the file's own settling again
     if not ledger.amend(item, _changes(item.detail, parted, key), [again, receipts], now):
         landing.delete(key)
         return False
     return True
+
+
+def _is_newest(ledger: Ledger, item: Item) -> bool:
+    """Whether no newer version of the file is there: each that is older is superseded."""
+    others = (one for one in ledger.versions(item.queue, item.name) if one.id != item.id)
+    return all(one.state is State.SUPERSEDED for one in others)
 
 
 def _clean(landing: Objects, item: Item, parted: _Parted) -> None:
@@ -251,7 +203,3 @@ def _key(feed: Feed, item: Item) -> str:
     ending = f"{feeds.AGAIN_MARK}{uuid4().hex[:12]}{'.json' if feed is EVENTS else '.jsonl'}"
     stem = stem.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore")
     return f"{FOLDER}/{feed.queue}/{hour_start(item.partition):%Y/%m/%d/%H}/{stem}{ending}"
-
-
-def _scratch() -> IO[bytes]:
-    return tempfile.SpooledTemporaryFile(_IN_MEMORY)

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from itertools import chain, groupby
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectInfo, ObjectMissing, Objects
+from pipelines.adapters.objects import ObjectInfo, Objects, exists
 from pipelines.core.periods import hour_of_path
-from pipelines.core.work import Item, State
+from pipelines.core.work import OPEN, Item, State
 from pipelines.domains.mobile import feeds, reprocessing
+from pipelines.domains.mobile.carried import AGAIN
 from pipelines.domains.mobile.feeds import Feed
-from pipelines.domains.mobile.landed import AGAIN, intact
+from pipelines.domains.mobile.landed import intact
 
 ABANDONED = timedelta(days=1)
 """A file that was to be processed again, and that the ledger did not come to know in so long a time, never will be."""
@@ -73,6 +74,7 @@ class _Hour:
     known: dict[tuple[str, str | None], Item]
     undelivered: Collection[int | None]
     named: Collection[str]
+    needed: Collection[str]
 
     @classmethod
     def read(cls, feed: Feed, ledger: Ledger, partition: str) -> _Hour:
@@ -80,7 +82,9 @@ class _Hour:
         known = {(item.name, item.detail.get("etag")): item for item in ledger.items(feed.queue, span)}
         undelivered = {one.parent for one in ledger.items(feed.exports, span) if one.state not in _OVER}
         named = {key for item in known.values() for key in item.detail.get(AGAIN, ())}
-        return cls(known, undelivered, named)
+        waiting = {item.name for item in known.values() if item.state in OPEN}
+        needed = {key for item in known.values() if item.name in waiting for key in item.detail.get(AGAIN, ())}
+        return cls(known, undelivered, named, needed)
 
     def why_kept(self, info: ObjectInfo, landing: Objects, lake: Objects, settled_before: datetime) -> str | None:
         item = self.known.get((info.key, info.etag))
@@ -90,9 +94,15 @@ class _Hour:
             return "not settled"
         if item.settled_at >= settled_before:
             return "settled too short a time ago"
+        return self._why_needed(item, landing, lake)
+
+    def _why_needed(self, item: Item, landing: Objects, lake: Objects) -> str | None:
+        """What still needs the bytes of a file that was settled long ago."""
         if item.id in self.undelivered:
             return "not delivered"
-        if item.detail["rejected"] and not _is_there(landing, feeds.quarantine_key(item)):
+        if item.name in self.needed:  # by it a newer version of the file that its records are from tells what has left
+            return "a newer version waits"
+        if item.detail["rejected"] and not exists(landing, feeds.quarantine_key(item)):
             return "quarantine missing"
         return None if intact(lake, item) else "output not intact"
 
@@ -104,18 +114,7 @@ class _Hour:
 
 def _delete(landing: Objects, info: ObjectInfo) -> bool:
     """Whether it was deleted; what was rewritten since it was listed is another file, and not read yet."""
-    try:
-        if landing.head(info.key).etag != info.etag:
-            return False
-    except ObjectMissing:
+    if not exists(landing, info.key, info.etag):
         return False
     landing.delete(info.key)
-    return True
-
-
-def _is_there(landing: Objects, key: str) -> bool:
-    try:
-        landing.head(key)
-    except ObjectMissing:
-        return False
     return True

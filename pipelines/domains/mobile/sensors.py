@@ -1,7 +1,7 @@
 """What makes the mobile domain run: files that land, hours whose table is out of date, a new privacy mapping."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -17,9 +17,7 @@ from pipelines.domains.mobile.jobs import mobile_delete, mobile_delete_landed
 from pipelines.domains.mobile.packages.assets import landed_packages, packages
 from pipelines.environment import Environment
 from pipelines.lost import is_lost
-from pipelines.sensors import RUNNING, SCHEDULED, Feed, due_job, due_run, is_live, pause_after_failures
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from pipelines.sensors import EPOCH, RUNNING, SCHEDULED, Feed, due_job, due_run, is_live, pause_after_failures
 
 _LANDED = {feeds.PACKAGES.queue: landed_packages.key, feeds.EVENTS.queue: landed_events.key}
 

@@ -25,6 +25,7 @@ def test_they_hold_what_either_of_two_held_and_nothing_else(first: frozenset[int
     both = collect(first) | collect(second)
     assert {number for number in range(70) if number in both} == first | second
     assert bool(both) == bool(first | second)
+    assert len(both) == len(first | second)
 
 
 @given(numbers, numbers)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import orjson
 import pytest
 
 from pipelines.adapters.ledger import Span
-from pipelines.core.work import Outcome, Reason, State
+from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.mobile import accepted
+from pipelines.domains.mobile.carried import REMAP, REMAPPED
 from pipelines.domains.mobile.events.recipe import EventRecipe
 from pipelines.domains.mobile.landed import reopen_damaged
 from pipelines.domains.mobile.mapping import PrivacyMapping
@@ -21,6 +23,7 @@ from pipelines_tests.domains.mobile.stages import (
     EVERYTHING,
     HOUR,
     LATER,
+    LEASE,
     MAPPING,
     OTHER,
     SAMPLE,
@@ -33,6 +36,7 @@ from pipelines_tests.domains.mobile.stages import (
 )
 
 EARLIER = HOUR - timedelta(hours=1)
+MUCH_LATER = LATER + timedelta(hours=1)
 
 
 def in_force(stage: Stage, mapping: PrivacyMapping) -> Stage:
@@ -220,6 +224,99 @@ def test_mapped_back_and_forth_the_last_one_asked_for_is_sent_and_kept(delivered
     again(back)
     assert sha256(back.output("a.json")) == original
     assert back.released(State.PENDING) == []
+
+
+def test_without_a_choice_that_is_known_what_was_sent_last_decides_not_what_was_first_sent_last(
+    delivered: Stage,
+) -> None:
+    """Bytes that were sent before keep their row: the other mapping's stands behind it."""
+    map_anew(delivered)
+    delivered.work(LATER)
+    delivered.deliver()
+    back = in_force(delivered, MAPPING)
+    remap(back.feed, back.landing, back.ledger, EVERYTHING, MAPPING.sha256, MUCH_LATER, dry_run=False)
+    back.work(MUCH_LATER)
+    claimed = back.ledger.claim(
+        back.feed.exports, owner="run", limit=9, now=MUCH_LATER, lease=LEASE, destination=back.destination
+    )
+    back.ledger.settle([Outcome(one.id, one.fence, State.SETTLED) for one in claimed], MUCH_LATER)
+    item = back.item("a.json")
+    assert back.ledger.amend(item, {REMAPPED: None}, [], MUCH_LATER)
+    back.output("a.json").unlink()
+    other = in_force(back, OTHER)
+    reopen_damaged(other.filtering(MUCH_LATER), EVERYTHING)
+    other.work(MUCH_LATER)
+    assert mapping_of(other.output("a.json")) == MAPPING.sha256
+    assert other.released(State.PENDING) == []
+
+
+# A file that is rewritten
+
+
+def rewritten(stage: Stage, now: datetime = LATER) -> Item:
+    stage.land("a.json", text(lines(7)))
+    stage.run(now)
+    return stage.item("a.json")
+
+
+def test_a_file_rewritten_while_it_waits_to_be_mapped_anew_is_mapped_so(delivered: Stage) -> None:
+    map_anew(delivered)
+    item = rewritten(delivered)
+    assert mapping_of(delivered.output("a.json")) == item.detail[REMAPPED] == OTHER.sha256
+    assert REMAP not in item.detail
+    assert [one.version for one in delivered.released(State.PENDING)] == [item.detail["sha256"]]
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["delivered", "waiting"])
+def test_a_file_rewritten_after_it_was_mapped_anew_stays_so(delivered: Stage, sent: bool) -> None:
+    map_anew(delivered)
+    delivered.work(LATER)
+    if sent:
+        delivered.deliver()
+    back = in_force(delivered, MAPPING)
+    rewritten(back)
+    assert mapping_of(back.output("a.json")) == OTHER.sha256
+    again(back)
+    assert mapping_of(back.output("a.json")) == OTHER.sha256
+
+
+def test_rewritten_twice_the_choice_is_still_known_and_a_later_one_replaces_it(delivered: Stage) -> None:
+    map_anew(delivered)
+    delivered.land("a.json", text(lines(6)))
+    delivered.take_in(LATER)
+    rewritten(delivered)
+    assert mapping_of(delivered.output("a.json")) == OTHER.sha256
+    back = in_force(delivered, MAPPING)
+    remap(back.feed, back.landing, back.ledger, EVERYTHING, MAPPING.sha256, MUCH_LATER, dry_run=False)
+    back.land("a.json", text(lines(8)))
+    back.run(MUCH_LATER)
+    assert mapping_of(in_force(back, OTHER).output("a.json")) == MAPPING.sha256
+
+
+def test_a_version_that_is_put_back_follows_the_choice_that_was_made_for_the_one_between(stage: Stage) -> None:
+    path = stage.land("a.json", text(lines(5)))
+    first = path.stat().st_mtime_ns
+    stage.run()
+    stage.deliver()
+    path.write_bytes(text(lines(7)))
+    os.utime(path, ns=(first + 1, first + 1))
+    stage.run()
+    stage.deliver()
+    stage = in_force(stage, OTHER)
+    assert map_anew(stage).reopened == 1
+    path.write_bytes(text(lines(5)))
+    os.utime(path, ns=(first, first))
+    stage.run(LATER)
+    assert mapping_of(stage.output("a.json")) == OTHER.sha256
+
+
+def test_a_file_that_was_not_mapped_anew_keeps_what_left_when_it_is_rewritten(delivered: Stage) -> None:
+    item = rewritten(delivered)
+    assert mapping_of(delivered.output("a.json")) == MAPPING.sha256
+    assert REMAPPED not in item.detail
+
+
+# Bytes that differ
 
 
 def test_bytes_that_differ_from_those_sent_under_the_same_mapping_are_still_told(delivered: Stage) -> None:

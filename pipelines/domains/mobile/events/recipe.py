@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import IO
 
 from pipelines.core.work import Item
+from pipelines.domains.mobile.carried import MOVED
 from pipelines.domains.mobile.events.filter import filter_submission, submission_uuid
 from pipelines.domains.mobile.events.verification import verify
 from pipelines.domains.mobile.faults import Fault, Reason
 from pipelines.domains.mobile.feeds import EVENTS, Feed
-from pipelines.domains.mobile.landed import MOVED, Content
+from pipelines.domains.mobile.landed import Content
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.domains.mobile.quarantine import Reject, write_reject
 

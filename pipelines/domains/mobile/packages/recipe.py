@@ -9,8 +9,9 @@ from typing import IO
 from pipelines.core.lines import BrokenStream, gunzip, split_lines
 from pipelines.core.periods import HOUR, hour_start
 from pipelines.core.work import Item
+from pipelines.domains.mobile.carried import MOVED
 from pipelines.domains.mobile.feeds import PACKAGES, Feed
-from pipelines.domains.mobile.landed import MOVED, Content
+from pipelines.domains.mobile.landed import Content
 from pipelines.domains.mobile.line_numbers import LineNumbers
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.domains.mobile.packages.anonymity import Groups
