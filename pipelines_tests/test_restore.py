@@ -101,7 +101,7 @@ def test_what_may_have_left_after_the_last_receipts_is_for_a_person_to_judge(pla
     assert set(platform.states("mobile/packages").values()) == {State.SETTLED}  # made again, to the same bytes
     assert sum(len(platform.items(queue)) for queue in ("aae/packages", "aae/events")) == 3
 
-    assert platform.run("aae_replay_dead_letters", {"feed": "PACKAGES"}, dry_run=False).success
+    assert platform.run("aae_replay_dead_letters", {"feed": "packages"}, dry_run=False).success
     platform.settle()
     (again,) = [name for name, count in platform.kept().items() if count == 2]
     assert again.endswith("-b.jsonl.parquet")
@@ -159,7 +159,7 @@ def test_an_output_that_is_made_to_other_bytes_does_not_leave_either(platform: P
     assert set(platform.states("mobile/packages").values()) == {State.SETTLED}
     standing = [(item.version, item.reason) for item in platform.items("aae/packages") if item.state is State.DEAD]
     assert standing == [(hashlib.sha256(made).hexdigest(), Reason.MAY_HAVE_LEFT)]
-    platform.run("aae_replay_dead_letters", {"feed": "PACKAGES"}, dry_run=False)
+    platform.run("aae_replay_dead_letters", {"feed": "packages"}, dry_run=False)
     platform.settle()
     assert list(platform.kept().values()) == [2]
 
@@ -173,7 +173,7 @@ def test_what_was_filtered_and_waited_when_the_ledger_was_lost_is_not_forgotten(
     assert platform.restore().doubtful == 1
     platform.settle()
     assert platform.kept().total() == 0
-    platform.run("aae_replay_dead_letters", {"feed": "PACKAGES", "reasons": [str(Reason.MAY_HAVE_LEFT)]}, dry_run=False)
+    platform.run("aae_replay_dead_letters", {"feed": "packages", "reasons": [str(Reason.MAY_HAVE_LEFT)]}, dry_run=False)
     platform.settle()
     assert list(platform.kept().values()) == [1]
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 PAUSE = """ops:
   aae_pause:
     config:
-      feed: PACKAGES
+      feed: packages
       who: A. Engineer
       why: they asked for quiet
       days: 2
@@ -25,14 +25,14 @@ PAUSE = """ops:
 RESUME = """ops:
   aae_resume:
     config:
-      feed: PACKAGES
+      feed: packages
       who: B. Engineer
       why: they are back
 """
 REPLAY = """ops:
   aae_replay:
     config:
-      feed: PACKAGES
+      feed: packages
       who: A. Engineer
       why: their schema is mended
       reasons: [refused]
@@ -78,7 +78,7 @@ def test_a_dead_letter_is_a_failed_check_until_it_is_sent_again_and_trying_chang
 
     screen.page.set_viewport_size({"width": 1300, "height": 760})
     screen.fill_launchpad("aae_replay_dead_letters", REPLAY.format(dry_run="false"))
-    screen.page.get_by_text("feed: PACKAGES").last.click()
+    screen.page.get_by_text("feed: packages").last.click()
     screen.page.keyboard.press("End")  # beside it the UI tells what may stand there
     expect(screen.page.get_by_text("Only say what would be done.").first).to_be_visible()
     screen.shoot(pictures / "operations.png")

@@ -14,6 +14,7 @@ from pipelines.adapters.ledger.working import Held, Shift, work_through
 from pipelines.adapters.objects import Objects, open_objects
 from pipelines.adapters.uploads import Uploads, open_uploads
 from pipelines.assets import remake
+from pipelines.core.receipts import RECEIPTS
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.rhythms import Cadence
 from pipelines.core.work import Item, NewItem, Outcome, Pause, Reason, State
@@ -145,7 +146,7 @@ class World:
     def write_receipts(self) -> None:
         """Write the receipts that are asked for."""
         refuse_if_lost(self.ledger, self.lake)
-        self._remake(exports.RECEIPTS, partial(write_day, self.lake, self.ledger))
+        self._remake(RECEIPTS, partial(write_day, self.lake, self.ledger))
 
     def deliver(self, export: Export) -> None:
         """Deliver what is due."""
@@ -189,7 +190,7 @@ class World:
             **{queue: partial(self.filter, feed) for queue, feed in FEEDS.items()},
             str(EVENTS.table): self.make_tables,
             **{queue: partial(self.deliver, export) for queue, export in EXPORTS.items()},
-            exports.RECEIPTS: self.write_receipts,
+            RECEIPTS: self.write_receipts,
         }
 
     def tick(self) -> None:
@@ -253,7 +254,7 @@ class World:
         """Have every hour looked at: what is damaged or given up is made again, tables and receipts too."""
         for feed in FEEDS.values():
             reopen_damaged(self.filtering(feed), EVERYTHING)
-        for queue in (str(EVENTS.table), exports.RECEIPTS):
+        for queue in (str(EVENTS.table), RECEIPTS):
             given_up = {item.partition for item in self.ledger.items(queue, states=[State.DEAD])}
             asked = [NewItem(queue, one, f"asked {self.now}", one, 0, joins=True) for one in sorted(given_up)]
             self.ledger.take_in(asked, self.now)

@@ -12,13 +12,14 @@ from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects
 from pipelines.assets import ALARM, OWNERS, Recorder, Report, Scope, days, hours, make_tables, record_each
+from pipelines.core.receipts import RECEIPTS
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.summary import Summary, summarise
 from pipelines.core.work import State
 from pipelines.domains.aae.alarms import alarms
 from pipelines.domains.aae.checks import judge_hour, told_of_circuit
 from pipelines.domains.aae.delivering import Delivery, Terms
-from pipelines.domains.aae.exports import EVENTS, PACKAGES, RECEIPTS, Export
+from pipelines.domains.aae.exports import EVENTS, PACKAGES, Export
 from pipelines.domains.aae.receipts import SCHEMA, write_day
 from pipelines.environment import Environment
 from pipelines.lost import refuse_if_lost

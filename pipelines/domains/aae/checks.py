@@ -9,9 +9,10 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.assets import days, hours
 from pipelines.checks import Evaluation, evaluate_partitions, table_checks
 from pipelines.core.circuit import Circuit
+from pipelines.core.receipts import RECEIPTS
 from pipelines.core.summary import Summary, summarise
 from pipelines.core.work import State
-from pipelines.domains.aae.exports import EXPORTS, RECEIPTS, Export
+from pipelines.domains.aae.exports import EXPORTS, Export
 
 CHECKS = {
     "nothing_pending": "No released object of the hour still waits for its delivery.",

@@ -20,10 +20,10 @@ from pipelines.adapters.ledger.leases import Leases, steady_seconds, utc_now
 from pipelines.adapters.ledger.working import LOOKS_EVERY
 from pipelines.adapters.objects import ObjectMissing, Objects, ObjectsUnavailable
 from pipelines.core.delivery import conclude, put_back
+from pipelines.core.receipts import receipts_request
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.aae.budget import Budget
-from pipelines.domains.aae.exports import receipts_request
 
 FLUSH_SECONDS = 0.25
 """Receipts are recorded in groups this old at most: a commit for each would cost more than the send, and a crash

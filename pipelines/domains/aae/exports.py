@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipelines.core.receipts import RECEIPTS, receipts_request
-
-__all__ = ["EVENTS", "EXPORTS", "PACKAGES", "RECEIPTS", "Export", "receipts_request"]
-
 
 @dataclass(frozen=True, slots=True)
 class Export:

@@ -19,8 +19,8 @@ _EXPORTS = {export.name: export for export in EXPORTS}
 class Feed(StrEnum):
     """The feeds that are delivered."""
 
-    PACKAGES = PACKAGES.name
-    EVENTS = EVENTS.name
+    packages = PACKAGES.name
+    events = EVENTS.name
 
 
 class ReplayConfig(Tried):

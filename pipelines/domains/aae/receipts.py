@@ -21,8 +21,9 @@ from pipelines.adapters.ledger import Family, Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import ObjectMissing, Objects
 from pipelines.adapters.objects.scratch import measure
+from pipelines.core.receipts import RECEIPTS
 from pipelines.core.work import Item, NewItem, State
-from pipelines.domains.aae.exports import EXPORTS, RECEIPTS, Export
+from pipelines.domains.aae.exports import EXPORTS, Export
 from pipelines.lost import make_whole, refuse_if_lost
 
 _MOMENT = pa.timestamp("us", tz="UTC")

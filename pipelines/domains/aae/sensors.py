@@ -4,8 +4,9 @@ import dagster as dg
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.core.receipts import RECEIPTS
 from pipelines.domains.aae.assets import events, packages, receipts
-from pipelines.domains.aae.exports import EVENTS, PACKAGES, RECEIPTS
+from pipelines.domains.aae.exports import EVENTS, PACKAGES
 from pipelines.environment import Environment
 from pipelines.sensors import RUNNING, SCHEDULED, Feed, due_job, due_run
 

@@ -24,8 +24,8 @@ _FEEDS = {feed.queue.rpartition("/")[-1]: feed for feed in feeds.FEEDS.values()}
 class Feed(StrEnum):
     """The feeds that land."""
 
-    PACKAGES = "packages"
-    EVENTS = "events"
+    packages = "packages"
+    events = "events"
 
 
 class ReprocessConfig(Hours):

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.objects import Objects, open_objects
+from pipelines.core.receipts import RECEIPTS
 from pipelines.core.work import Item, NewItem, Outcome, State
-from pipelines.domains.aae.exports import PACKAGES, RECEIPTS, Export
+from pipelines.domains.aae.exports import PACKAGES, Export
 from pipelines.domains.aae.receipts import write_day
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

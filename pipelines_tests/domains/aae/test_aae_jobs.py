@@ -35,7 +35,7 @@ class Office:
         """A job, as a person starts it."""
         definition = build(self.environment).resolve_job_def(job)
         (op,) = definition.graph.node_dict
-        asked = {"feed": "PACKAGES", "who": "Ann", "why": "AAE asked for it", **config}
+        asked = {"feed": "packages", "who": "Ann", "why": "AAE asked for it", **config}
         run_config = {"ops": {op: {"config": asked}}}
         return definition.execute_in_process(run_config, self.instance, raise_on_error=False)
 
@@ -175,7 +175,7 @@ def test_what_can_t_be_meant_is_refused_and_does_nothing(office: Office, wrong: 
 def test_the_other_feed_is_left_alone(office: Office) -> None:
     office.release("a")
     office.give_up(Reason.REFUSED)
-    assert office.run("aae_replay_dead_letters", feed="EVENTS", dry_run=False).success
+    assert office.run("aae_replay_dead_letters", feed="events", dry_run=False).success
     assert office.states() == {"a": State.DEAD}
 
 
@@ -239,5 +239,5 @@ def test_a_pause_has_an_end_that_is_not_too_far(office: Office, days: float) -> 
 
 def test_the_other_feed_goes_on(office: Office) -> None:
     office.release("a")
-    office.run("aae_pause_feed", feed="EVENTS")
+    office.run("aae_pause_feed", feed="events")
     assert isinstance(office.tick(), dg.RunRequest)

@@ -9,8 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from pipelines.core.receipts import RECEIPTS
 from pipelines.core.work import Reason, State
-from pipelines.domains.aae.exports import EVENTS, PACKAGES, RECEIPTS
+from pipelines.domains.aae.exports import EVENTS, PACKAGES
 from pipelines.domains.aae.receipts import SCHEMA, days, read_day, told_of
 from pipelines.lost import LedgerLost, is_lost, make_whole
 from pipelines_tests.domains.aae.deliveries import Site

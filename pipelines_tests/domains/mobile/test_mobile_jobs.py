@@ -26,9 +26,9 @@ PLANTED = "ZZ9Q"
 Job = tuple[str, str, dict[str, Any]]
 """A job, its op, and config."""
 
-REPROCESS: Job = ("mobile_reprocess_quarantine", "mobile_reprocess", {"feed": "PACKAGES", **HOURS})
-REMAP: Job = ("mobile_remap_hours", "mobile_remap", {"feed": "PACKAGES", **HOURS, "consequences_accepted": True})
-DELETE: Job = ("mobile_delete_landed", "mobile_delete", {"feed": "PACKAGES"})
+REPROCESS: Job = ("mobile_reprocess_quarantine", "mobile_reprocess", {"feed": "packages", **HOURS})
+REMAP: Job = ("mobile_remap_hours", "mobile_remap", {"feed": "packages", **HOURS, "consequences_accepted": True})
+DELETE: Job = ("mobile_delete_landed", "mobile_delete", {"feed": "packages"})
 TRIED = pytest.mark.parametrize(("job", "op", "config"), [REPROCESS, REMAP, DELETE], ids=lambda one: str(one)[:20])
 
 
@@ -170,8 +170,8 @@ def test_with_a_lost_ledger_nothing_is_done(
 
 # Config that can't be meant
 
-PAUSE: Job = ("mobile_pause_feed", "mobile_pause", {"feed": "PACKAGES"})
-RESUME: Job = ("mobile_resume_feed", "mobile_resume", {"feed": "PACKAGES"})
+PAUSE: Job = ("mobile_pause_feed", "mobile_pause", {"feed": "packages"})
+RESUME: Job = ("mobile_resume_feed", "mobile_resume", {"feed": "packages"})
 NO_HOUR = "an hour is written as its partition is called"
 
 
