@@ -154,7 +154,7 @@ def mobile_raw_retention(
         return
     for feed in feeds.FEEDS.values():
         name = feed.queue.rpartition("/")[-1]
-        asked = {"feed": name.upper(), "who": "the schedule", "why": "retention of raw files", "dry_run": False}
+        asked = {"feed": name, "who": "the schedule", "why": "retention of raw files", "dry_run": False}
         yield dg.RunRequest(
             run_key=name,  # of several requests without one, only the first of a tick becomes a run
             run_config={"ops": {mobile_delete.name: {"config": asked}}},

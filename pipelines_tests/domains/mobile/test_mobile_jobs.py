@@ -215,7 +215,7 @@ def test_config_that_cannot_be_meant_is_a_clear_error_and_nothing_is_done(
     assert home.ledger.paused(home.feed.queue, utc_now()) is None
 
 
-@pytest.mark.parametrize("wrong", [{"feed": "PACKETS"}, {"feed": "packages"}, {"dry": False}, {"dry_run": "no"}])
+@pytest.mark.parametrize("wrong", [{"feed": "PACKETS"}, {"feed": "PACKAGES"}, {"dry": False}, {"dry_run": "no"}])
 def test_config_of_another_shape_is_refused_before_a_run_begins(
     environment: Environment, instance: dg.DagsterInstance, home: Stage, wrong: dict[str, Any]
 ) -> None:
