@@ -1,4 +1,4 @@
-"""Rows from workbooks, as calamine reads them: an ods as a whole, an xlsx in blocks of some thousand rows.
+"""Rows from workbooks, as calamine reads them: an ods as a whole, an xlsx in blocks of some hundred rows.
 
 Calamine makes a table of a whole tab, of all cells between its corners, in 2.4 KB for a row of 25 texts. So each block
 of an xlsx is given to it as a workbook of its own. That takes little memory for the rows, and a stray cell in the last
@@ -21,7 +21,7 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
 from pipelines.adapters.drive.cells import Stored, read_row, with_blanks
 from pipelines.adapters.drive.contract import Row, SheetUnreadable
-from pipelines.adapters.drive.parts import Texts, row_blocks, text_blocks
+from pipelines.adapters.drive.parts import Texts, plain_texts, row_blocks, text_blocks, texts_tab
 
 _WORKBOOK = "xl/workbook.xml"
 _RELATIONS = "xl/_rels/workbook.xml.rels"
@@ -78,7 +78,7 @@ def _xml(archive: ZipFile, name: str) -> ElementTree.Element:
 
 
 def _shared_texts(archive: ZipFile, others: dict[str, bytes], part: str) -> Texts | None:
-    """The shared texts, read as cells of tabs of their own; if they can't be, calamine is left to find them itself."""
+    """The shared texts, those that are not plain read as cells; if none is found, calamine is left to look for them."""
     if _SHARED not in archive.namelist():
         return None
     texts = Texts(_text_blocks(archive, others, part))
@@ -89,10 +89,15 @@ def _shared_texts(archive: ZipFile, others: dict[str, bytes], part: str) -> Text
 
 def _text_blocks(archive: ZipFile, others: Mapping[str, bytes], part: str) -> Iterator[list[str]]:
     with archive.open(_SHARED) as xml:
-        for block, count in text_blocks(xml):
-            _, left, table = _table(_with(others, part, block))
-            found = [str(text) for row in table for text in row]  # without those that are empty at either end
-            yield [""] * left + found + [""] * (count - left - len(found))
+        for block in text_blocks(xml):
+            yield plain_texts(block) or _odd_texts(block, others, part)
+
+
+def _odd_texts(block: bytes, others: Mapping[str, bytes], part: str) -> list[str]:
+    tab, count = texts_tab(block)
+    _, left, table = _table(_with(others, part, tab))
+    found = [str(text) for row in table for text in row]  # without those that are empty at either end
+    return [""] * left + found + [""] * (count - left - len(found))
 
 
 def _with(others: Mapping[str, bytes], part: str, block: bytes) -> IO[bytes]:
