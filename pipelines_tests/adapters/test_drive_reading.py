@@ -245,6 +245,32 @@ def test_a_cell_far_to_the_right_is_refused() -> None:
         cells(written(lambda workbook: workbook.add_worksheet().write(0, 702, "stray")))
 
 
+FILLER = '<table:table-cell table:number-columns-repeated="16384"/>'
+STRAY = '<table:table-cell office:value-type="string"><text:p>stray</text:p></table:table-cell>'
+ODS_ROWS = {
+    "filling": (f'<table:table-row table:number-rows-repeated="1048000">{FILLER}</table:table-row>', True),
+    "a gap": (f'<table:table-row table:number-rows-repeated="9999">{FILLER}</table:table-row>', True),
+    "below": (
+        f'<table:table-row table:number-rows-repeated="1048000"/><table:table-row>{STRAY}</table:table-row>',
+        False,
+    ),
+    "often": (f'<table:table-row table:number-rows-repeated="20000">{STRAY}</table:table-row>', False),
+    "right": (f"<table:table-row>{FILLER}{STRAY}</table:table-row>", False),
+    "after an end": (f"<table:table-row>{FILLER[:-2]}></table:table-cell>{STRAY}</table:table-row>", False),
+    "wide": (f"<table:table-row>{FILLER[:-2]} office:value-type='string'/></table:table-row>", False),
+}
+
+
+@pytest.mark.parametrize(("rows", "sound"), ODS_ROWS.values(), ids=ODS_ROWS)
+def test_cells_far_away_in_an_ods_are_refused_and_its_filling_is_none(rows: str, sound: bool) -> None:
+    content = with_part(ods(ROWS), "content.xml", lambda part: part.replace("</table:table>", f"{rows}</table:table>"))
+    if sound:
+        assert cells(content) == CELLS
+    else:
+        with pytest.raises(SheetUnreadable, match="far below the others, or far to the right"):
+            cells(content)
+
+
 @pytest.mark.parametrize("row", ["1", "0", "1048577", "9" * 5000])
 def test_rows_out_of_order_are_refused(row: str) -> None:
     content = xlsx([["a"], ["b"]])

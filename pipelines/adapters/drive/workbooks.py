@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,13 @@ _WORKBOOK = "xl/workbook.xml"
 _RELATIONS = "xl/_rels/workbook.xml.rels"
 _SHARED = "xl/sharedStrings.xml"
 _NEEDED = {"[Content_Types].xml", "_rels/.rels", _WORKBOOK, _RELATIONS, "xl/styles.xml"}
+
+# Blank rows, and columns, are written as one: ten thousand, and a hundred, or more. At the end they do no harm.
+_ROW_GAP = re.compile(rb'<table:table-row\b[^>]*number-rows-repeated="\d{5,}"')
+_FAR = re.compile(
+    rb'number-columns-repeated="\d{3,}"[^>]*(?:/>|></table:table-cell>)\s*<table:table-cell\b[^>]*office:value-type'
+    rb'|<table:table-cell\b(?=[^>]*office:value-type)[^>]*number-columns-repeated="\d{3,}"'
+)
 
 _DAMAGE = (
     BadZipFile,
@@ -60,7 +68,10 @@ def xlsx_rows(content: bytes) -> Iterator[Row]:
 
 def ods_rows(content: bytes) -> Iterator[Row]:
     """The rows of the first tab of an ods. Raises ``SheetUnreadable``."""
-    with _damage("an ods"):
+    with _damage("an ods"), ZipFile(io.BytesIO(content)) as archive:
+        first, _, _ = archive.read("content.xml").partition(b"</table:table>")
+        if any(b"office:value-type" in first[gap.start() :] for gap in _ROW_GAP.finditer(first)) or _FAR.search(first):
+            raise SheetUnreadable("there are cells far below the others, or far to the right")
         yield from with_blanks(_rows(io.BytesIO(content), 0, None))
 
 
