@@ -52,7 +52,8 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     environment = environment.model_copy(update={"events_stay_seconds": 0.0})
     defs = build(environment)
     sensors = list(defs.sensors or [])
-    with _instance(environment) as instance, closing(open_ledger(environment.ledger, ledger_password())) as ledger:
+    opened = open_ledger(environment.ledger, ledger_password(), waits=True)
+    with closing(opened) as ledger, _instance(environment) as instance:
         failed: set[str] = set()
         while True:
             ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, cursors, failed)]
