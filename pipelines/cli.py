@@ -119,9 +119,14 @@ def _land_first_samples(environment: Environment) -> None:
 @click.option("--events", default=500, show_default=True, help="Sample submissions of events to land.")
 def demo(packages: int, events: int) -> None:
     """Do the main job on sample uploads and print what was made."""
-    from pipelines.demo import demo_environment, demonstrate
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.demo import demo_environment, demonstrate, land_uploads
+    from pipelines.sandbox.addresses import sandbox_running
 
-    made = demonstrate(demo_environment(_environment()), packages, events, console.print)
+    environment = demo_environment(_environment())
+    landed = land_uploads(environment, packages, events, console.print)
+    with sandbox_running(environment.sandbox, utc_now()) as aae:
+        made = demonstrate(environment, landed, aae, console.print)
     table = _table("made", "")
     for name, value in made.figures.items():
         table.add_row(name, value)
