@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import uuid4
 
 import dagster as dg
 
@@ -16,10 +18,14 @@ from pipelines.core.summary import summarise
 from pipelines.core.work import State
 from pipelines.definitions import build
 from pipelines.environment import Environment, ledger_password
+from pipelines.sensors import LIVE
 from pipelines.supervisor import prepare_dagster_home
 
 SETTLED, FAILED, REMAINS = 0, 1, 3
 _QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+_SETTLED_IN = "settled_in"
+"""The tag that tells in which home a run was made: Dagster's own records may be shared by several."""
+
 _NAP = timedelta(seconds=0.5)
 
 
@@ -53,10 +59,10 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     defs = build(environment)
     sensors = list(defs.sensors or [])
     opened = open_ledger(environment.ledger, ledger_password(), waits=True)
-    with closing(opened) as ledger, _instance(environment) as instance:
+    with closing(opened) as ledger, _instance(environment) as instance, _settling(environment, instance) as here:
         failed: set[str] = set()
         while True:
-            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, cursors, failed)]
+            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, here, cursors, failed)]
             yield from ran
             if ran:
                 continue
@@ -108,6 +114,7 @@ def _tick(
     sensor: dg.SensorDefinition,
     defs: dg.Definitions,
     instance: dg.DagsterInstance,
+    here: str,
     cursors: dict[str, str | None],
     failed: set[str],
 ) -> Iterator[Ran]:
@@ -124,18 +131,44 @@ def _tick(
         if job.name in failed:
             continue
         started = time.monotonic()
-        success, words = _run(job, request, instance)
+        success, words = _run(job, request, instance, here)
         if not success:
             failed.add(job.name)
         yield Ran(job.name, success, time.monotonic() - started, words)
 
 
-def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance) -> tuple[bool, str]:
+@contextmanager
+def _settling(environment: Environment, instance: dg.DagsterInstance) -> Iterator[str]:
+    """Be one who settles in this home, by the name that it has; if the only one, see to what a killed one left.
+
+    No daemon notices that such a run is over: its job would not be asked for again before it is older than any run.
+    """
+    environment.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (environment.home / "settling").open("a+") as place:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            fcntl.flock(place, fcntl.LOCK_SH)
+            alone = False
+        place.seek(0)
+        here = place.read()
+        if not here:
+            here = uuid4().hex
+            place.write(here)
+            place.flush()
+        for run in instance.get_runs(dg.RunsFilter(tags={_SETTLED_IN: here}, statuses=LIVE)) if alone else ():
+            instance.report_run_canceled(run, message="The process that this run was in is gone.")
+        fcntl.flock(place, fcntl.LOCK_SH)
+        yield here
+
+
+def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance, here: str) -> tuple[bool, str]:
     """Whether the run succeeded, and if it could not even begin, why."""
     try:
         result = job.execute_in_process(
             run_config={**request.run_config, **_QUIET},
-            tags=dict(request.tags),
+            tags={**request.tags, _SETTLED_IN: here},
             instance=instance,
             raise_on_error=False,
         )
