@@ -12,8 +12,10 @@ from uuid import uuid4
 
 import dagster as dg
 
-from pipelines.adapters.ledger import Ledger, open_ledger
+from pipelines.adapters.ledger import Ledger, LedgerUnavailable, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import ObjectsUnavailable
+from pipelines.adapters.uploads import UploadsUnavailable
 from pipelines.core.summary import summarise
 from pipelines.core.work import State
 from pipelines.definitions import build
@@ -31,7 +33,10 @@ _NAP = timedelta(seconds=0.5)
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run that was made: its job, whether it succeeded, how long it took in seconds, why it could not begin."""
+    """One run that was made: its job, whether it succeeded, how long it took in seconds, why it could not begin.
+
+    Or a sensor, by its name, that could not tell whether one is needed.
+    """
 
     job: str
     success: bool
@@ -46,7 +51,8 @@ class Ran:
 def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator[Ran]:
     """Tick every sensor and make the runs that it asks for, again and again, until none asks for any.
 
-    A job whose run failed is not run again before the next wait: it would be asked for as long as its work is due.
+    A job whose run failed is not run again before the next wait: it would be asked for as long as its work is due. A
+    sensor that failed is not asked again either, and keeps no other one from being asked.
 
     Args:
         environment: where everything is.
@@ -118,11 +124,19 @@ def _tick(
     cursors: dict[str, str | None],
     failed: set[str],
 ) -> Iterator[Ran]:
+    if sensor.name in failed:
+        return
+    started = time.monotonic()
     needed = {name: one for name, one in (defs.resources or {}).items() if name in sensor.required_resource_keys}
-    with dg.build_sensor_context(
-        instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=needed
-    ) as context:
-        tick = sensor.evaluate_tick(context)
+    try:
+        with dg.build_sensor_context(
+            instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=needed
+        ) as context:
+            tick = sensor.evaluate_tick(context)
+    except (dg.DagsterError, LedgerUnavailable, ObjectsUnavailable, UploadsUnavailable) as error:
+        failed.add(sensor.name)
+        yield Ran(sensor.name, False, time.monotonic() - started, str(error.__cause__ or error))
+        return
     for event in tick.asset_events:
         instance.report_runless_asset_event(event)
     cursors[sensor.name] = tick.cursor

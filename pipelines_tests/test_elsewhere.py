@@ -22,8 +22,7 @@ from pipelines.demo import REAL_MAPPING, REAL_POPULATION, demonstrate, land_uplo
 from pipelines.domains.mobile.feeds import FEEDS
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae
-from pipelines.sandbox.addresses import sandbox_running
-from pipelines.sandbox.certificates import Certificates
+from pipelines_tests.platforms import aae_by_https
 from pipelines_tests.servers.bridge import Told, running_told
 from pipelines_tests.servers.postgres import PASSWORD, USER, Postgres, password
 from pipelines_tests.test_deployment import DEPLOYED
@@ -42,17 +41,9 @@ def told(tmp_path: Path) -> Iterator[Told]:
 
 @pytest.fixture
 def aae(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aae]:
-    """A stand-in of which the platform knows no more than of the real one."""
-    folder = tmp_path / "aae"
-    with sandbox_running(folder, utc_now()) as aae:
-        certificates = Certificates(folder / "certificates")
-        for name, value in {
-            "": aae.url,
-            "_SUBSCRIPTION_KEY": (folder / "aae.key").read_text(),
-            "_CLIENT_CERTIFICATE": str(certificates.client),
-            "_CERTIFICATE_AUTHORITY": str(certificates.authority),
-        }.items():
-            monkeypatch.setenv(f"PIPELINES_AAE{name}", value)
+    with aae_by_https(tmp_path / "aae") as (aae, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
         yield aae
 
 
