@@ -28,6 +28,9 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 _SETTLED_IN = "settled_in"
 """The tag that tells in which home a run was made: Dagster's own records may be shared by several."""
 
+_OUTSIDE = (LedgerUnavailable, ObjectsUnavailable, UploadsUnavailable)
+"""What a sensor may fail of that is no fault of its own, nor a reason to stop all the others."""
+
 _NAP = timedelta(seconds=0.5)
 
 
@@ -52,7 +55,7 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     """Tick every sensor and make the runs that it asks for, again and again, until none asks for any.
 
     A job whose run failed is not run again before the next wait: it would be asked for as long as its work is due. A
-    sensor that failed is not asked again either, and keeps no other one from being asked.
+    sensor that failed since something outside is out of order is not asked again either, and keeps no other from it.
 
     Args:
         environment: where everything is.
@@ -133,9 +136,12 @@ def _tick(
             instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=needed
         ) as context:
             tick = sensor.evaluate_tick(context)
-    except (dg.DagsterError, LedgerUnavailable, ObjectsUnavailable, UploadsUnavailable) as error:
+    except (dg.DagsterError, *_OUTSIDE) as error:
+        fault = error.__cause__ or error
+        if not isinstance(fault, _OUTSIDE):
+            raise
         failed.add(sensor.name)
-        yield Ran(sensor.name, False, time.monotonic() - started, str(error.__cause__ or error))
+        yield Ran(sensor.name, False, time.monotonic() - started, str(fault))
         return
     for event in tick.asset_events:
         instance.report_runless_asset_event(event)
