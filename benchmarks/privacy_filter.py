@@ -16,6 +16,7 @@ import orjson
 import pyarrow.parquet as pq
 
 from benchmarks.measures import Work
+from pipelines.adapters.objects import open_objects
 from pipelines.core.lines import gunzip, split_lines
 from pipelines.domains.mobile.files import read_mapping
 from pipelines.domains.mobile.mapping import PrivacyMapping
@@ -48,8 +49,10 @@ def make_file(form: str, count: int, target: Path) -> None:
 
 def make_landing(count: int, target: Path) -> None:
     """Land a day of packages as they arrive: in many files, packed and plain."""
-    for _ in land(uploads(1, HOUR.replace(hour=0), 24, count, _list_pairs(), files_per_hour=8), target):
-        pass
+    land(
+        uploads(1, HOUR.replace(hour=0), 24, count, _list_pairs(), files_per_hour=8),
+        open_objects(target.absolute().as_uri()),
+    )
 
 
 def prepare_ours(source: Path) -> Work:

@@ -20,6 +20,7 @@ from pydantic import Field
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.ledger.working import Held, Shift, work_through
+from pipelines.adapters.objects import ObjectsUnavailable
 from pipelines.checks import judge_table
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, NewItem, Outcome, Reason, State
@@ -159,9 +160,14 @@ def remake(
     now: Callable[[], datetime],
 ) -> Outcome:
     """Write the table that a claimed item asks for, and say what became of it; only an error of our own raises."""
-    if policy.exhausted(item.attempts):
+    if policy.exhausted(item.attempts) and item.reason != Reason.UNREADABLE:
         return Outcome(item.id, item.fence, State.DEAD, attempted=False, reason=Reason.CRASHED)
-    facts = make(item.partition)
+    try:
+        facts = make(item.partition)
+    except ObjectsUnavailable:
+        # The store is out of order, not the table: it is tried for as long as that lasts.
+        pause = policy.pause(item.attempts + 1, 0.0)
+        return Outcome(item.id, item.fence, State.PENDING, due_at=now() + pause, reason=Reason.UNREADABLE)
     if not held(item):  # another run may have written since, of more than was seen here: what is right comes last
         again = NewItem(item.queue, item.partition, f"{item.version} {item.fence}", item.partition, 0, joins=True)
         ledger.take_in([again], now())

@@ -36,7 +36,23 @@ class Duration(click.ParamType[timedelta]):
         return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
 
 
-@click.group()
+class _Commands(click.Group):
+    """Commands that end with one line where an outside system is not there."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call a command."""
+        from pipelines.adapters.ledger import LedgerUnavailable
+        from pipelines.adapters.objects import ObjectsUnavailable
+
+        try:
+            return super().invoke(ctx)
+        except LedgerUnavailable as error:
+            raise click.ClickException(str(error)) from None
+        except ObjectsUnavailable as error:
+            raise click.ClickException(f"landing or lake does not do what it is asked: {error}") from None
+
+
+@click.group(cls=_Commands)
 def main() -> None:
     """Uploads in, privacy-safe analytics and verified exports out."""
     os.umask(0o077)  # what lands here is raw, and so is its quarantine: readable by the owner alone
@@ -103,9 +119,14 @@ def _land_first_samples(environment: Environment) -> None:
 @click.option("--events", default=500, show_default=True, help="Sample submissions of events to land.")
 def demo(packages: int, events: int) -> None:
     """Do the main job on sample uploads and print what was made."""
-    from pipelines.demo import demo_environment, demonstrate
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.demo import demo_environment, demonstrate, land_uploads
+    from pipelines.sandbox.addresses import sandbox_running
 
-    made = demonstrate(demo_environment(_environment()), packages, events, console.print)
+    environment = demo_environment(_environment())
+    landed = land_uploads(environment, packages, events, console.print)
+    with sandbox_running(environment.sandbox, utc_now()) as aae:
+        made = demonstrate(environment, landed, aae, console.print)
     table = _table("made", "")
     for name, value in made.figures.items():
         table.add_row(name, value)
@@ -135,7 +156,7 @@ def settle(wait: timedelta) -> None:
     for ran in settle_all(environment, wait):
         console.print(str(ran))
         failed = failed or not ran.success
-    with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
+    with closing(open_ledger(environment.ledger, ledger_password(), waits=True)) as ledger:
         rows, status = verdict(ledger)
     table = _table("queue", "state", "reason", "items", "bytes")
     for row in rows:

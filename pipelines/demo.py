@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import Objects, open_objects
 from pipelines.core.work import State
 from pipelines.domains.mobile import feeds, files
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.domains.mobile.totals import total
 from pipelines.environment import Environment, ledger_password
-from pipelines.sandbox.addresses import sandbox_running
-from pipelines.sandbox.landing import land_samples
-from pipelines.sandbox.uploads import UploadFile
+from pipelines.sandbox.aae import Aae
+from pipelines.sandbox.landing import samples
+from pipelines.sandbox.uploads import UploadFile, land
 from pipelines.settle import Ran, recorded_partitions, settle
 
 REAL_MAPPING = "mobile/PD_LA_to_MergedPD_LA.csv"
@@ -58,37 +58,47 @@ def demo_environment(environment: Environment) -> Environment:
     )
 
 
-def demonstrate(environment: Environment, packages: int, events: int, say: Callable[[str], None]) -> Made:
-    """Land the samples, make every run that the sensors ask for, and compare what came out with what went in."""
-    mapping = PrivacyMapping.parse(files.read_mapping(environment.privacy_mapping).raw)
-    pairs = [(entry.district, entry.authority) for entry in mapping.entries]
+def land_uploads(environment: Environment, packages: int, events: int, say: Callable[[str], None]) -> list[UploadFile]:
+    """Land sample uploads of 48 hours, and say which."""
+    pairs = [(entry.district, entry.authority) for entry in _mapping(environment).entries]
     say(f"Landing {packages:,} packages and {events:,} events over 48 hours in {environment.landing}")
-    landed = land_samples(environment.landing, pairs, utc_now(), packages=packages, events=events)
+    made = samples(pairs, utc_now(), packages=packages, events=events)
+    return land(made, open_objects(environment.landing))
+
+
+def demonstrate(environment: Environment, landed: Sequence[UploadFile], aae: Aae, say: Callable[[str], None]) -> Made:
+    """Make every run that the sensors ask for, and compare what came out with what went in.
+
+    Args:
+        environment: where everything is; its landing holds nothing but what landed.
+        landed: those uploads.
+        aae: the stand-in that the environment delivers to, which received nothing yet.
+        say: is told of each run.
+    """
     runs: list[Ran] = []
-    with sandbox_running(environment.sandbox, utc_now()) as aae:
-        for ran in settle(environment):
-            say(f"  {ran}")
-            runs.append(ran)
-        received = Counter(one.name for one in aae.received() if one.kept)
+    for ran in settle(environment):
+        say(f"  {ran}")
+        runs.append(ran)
+    received = Counter(one.name for one in aae.received() if one.kept)
+    lake = open_objects(environment.lake)
+    mapping = _mapping(environment)
     figures: dict[str, str] = {}
     expected = {"every run succeeds": (sum(ran.success for ran in runs), len(runs))}
-    with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
+    with closing(open_ledger(environment.ledger, ledger_password(), waits=True)) as ledger:
         for feed in feeds.FEEDS.values():
             told, compared = _compare(feed, [file for file in landed if file.feed == feed.queue], ledger)
             figures |= told
             expected |= compared
     expected["nothing is sent twice"] = (received.total(), len(received))
-    rows = sum(pq.read_metadata(path).num_rows for path in _files(environment.lake, "mobile/events_table"))
     events_read = int(figures.get("mobile/events: events", "0").replace(",", ""))
-    expected["every event is a row of the table"] = (rows, events_read)
-    receipts = sum(pq.read_metadata(path).num_rows for path in _files(environment.lake, "aae/receipts"))
+    expected["every event is a row of the table"] = (_rows(lake, "mobile/events_table"), events_read)
     figures |= {
-        "receipts": f"{receipts:,}",
+        "receipts": f"{_rows(lake, 'aae/receipts'):,}",
         "runs": f"{len(runs)}",
         "mapping": f"{mapping.rows:,} rows, version {mapping.version}",
         "hours recorded": str(recorded_partitions(environment, "aae/packages")),
         "lake": environment.lake,
-        "received by the sandbox's AAE": str(environment.sandbox / "aae" / "objects"),
+        "received by the sandbox's AAE": str(aae.folder / "objects"),
         "quarantine": f"{environment.landing}/quarantine",
     }
     missing = [f"{what}: {found:,} of {wanted:,}" for what, (found, wanted) in expected.items() if found != wanted]
@@ -123,5 +133,11 @@ def _compare(
     return told, {f"{feed.queue}: {what}": pair for what, pair in expected.items()}
 
 
-def _files(lake: str, folder: str) -> list[Path]:
-    return sorted((Path(unquote(urlsplit(lake).path)) / folder).rglob("*.parquet"))
+def _mapping(environment: Environment) -> PrivacyMapping:
+    return PrivacyMapping.parse(files.read_mapping(environment.privacy_mapping).raw)
+
+
+def _rows(lake: Objects, folder: str) -> int:
+    """The rows of all tables in a folder of the lake."""
+    tables = [info.key for info in lake.list(f"{folder}/") if info.key.endswith(".parquet")]
+    return sum(pq.read_metadata(pa.BufferReader(lake.get(key))).num_rows for key in tables)

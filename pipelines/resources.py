@@ -39,7 +39,7 @@ class LedgerResource(dg.ConfigurableResource[Ledger]):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Ledger]:
         """Open the ledger, and close it when the run or tick is over."""
-        ledger = open_ledger(self.url, ledger_password())
+        ledger = open_ledger(self.url, ledger_password(), waits=True)
         try:
             yield ledger
         finally:

@@ -29,12 +29,13 @@ SCHEDULED = dg.DefaultScheduleStatus.RUNNING if at_load().automation else dg.Def
 _STREAK = 6
 """Failed runs in a row that are looked at: after so many the pause has reached its cap."""
 
-_LIVE = [
+LIVE = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+"""A run that is under way, or whose process was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +139,5 @@ def _failed(record: dg.RunRecord) -> bool:
 def is_live(job: str, instance: dg.DagsterInstance, now: datetime, longest: timedelta) -> bool:
     """Whether a run of the job waits or is under way. One that is older than any run can be has died without a word."""
     waiting = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED])
-    running = dg.RunsFilter(job_name=job, statuses=_LIVE, created_after=now - longest)
+    running = dg.RunsFilter(job_name=job, statuses=LIVE, created_after=now - longest)
     return any(instance.get_run_records(filters, limit=1) for filters in (waiting, running))

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import uuid4
 
 import dagster as dg
 
-from pipelines.adapters.ledger import Ledger, open_ledger
+from pipelines.adapters.ledger import Ledger, LedgerUnavailable, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import ObjectsUnavailable
+from pipelines.adapters.uploads import UploadsUnavailable
 from pipelines.core.summary import summarise
 from pipelines.core.work import State
 from pipelines.definitions import build
 from pipelines.environment import Environment, ledger_password
+from pipelines.sensors import LIVE
 from pipelines.supervisor import prepare_dagster_home
 
 SETTLED, FAILED, REMAINS = 0, 1, 3
 _QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
+_SETTLED_IN = "settled_in"
+"""The tag that tells in which home a run was made: Dagster's own records may be shared by several."""
+
+_OUTSIDE = (LedgerUnavailable, ObjectsUnavailable, UploadsUnavailable)
+"""What a sensor may fail of that is no fault of its own, nor a reason to stop all the others."""
+
 _NAP = timedelta(seconds=0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run that was made: its job, whether it succeeded, how long it took in seconds, why it could not begin."""
+    """One run that was made: its job, whether it succeeded, how long it took in seconds, why it could not begin.
+
+    Or a sensor, by its name, that could not tell whether one is needed.
+    """
 
     job: str
     success: bool
@@ -40,7 +54,8 @@ class Ran:
 def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator[Ran]:
     """Tick every sensor and make the runs that it asks for, again and again, until none asks for any.
 
-    A job whose run failed is not run again before the next wait: it would be asked for as long as its work is due.
+    A job whose run failed is not run again before the next wait: it would be asked for as long as its work is due. A
+    sensor that failed since something outside is out of order is not asked again either, and keeps no other from it.
 
     Args:
         environment: where everything is.
@@ -52,10 +67,11 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     environment = environment.model_copy(update={"events_stay_seconds": 0.0})
     defs = build(environment)
     sensors = list(defs.sensors or [])
-    with _instance(environment) as instance, closing(open_ledger(environment.ledger, ledger_password())) as ledger:
+    opened = open_ledger(environment.ledger, ledger_password(), waits=True)
+    with closing(opened) as ledger, _instance(environment) as instance, _settling(environment, instance) as here:
         failed: set[str] = set()
         while True:
-            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, cursors, failed)]
+            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, here, cursors, failed)]
             yield from ran
             if ran:
                 continue
@@ -107,14 +123,26 @@ def _tick(
     sensor: dg.SensorDefinition,
     defs: dg.Definitions,
     instance: dg.DagsterInstance,
+    here: str,
     cursors: dict[str, str | None],
     failed: set[str],
 ) -> Iterator[Ran]:
+    if sensor.name in failed:
+        return
+    started = time.monotonic()
     needed = {name: one for name, one in (defs.resources or {}).items() if name in sensor.required_resource_keys}
-    with dg.build_sensor_context(
-        instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=needed
-    ) as context:
-        tick = sensor.evaluate_tick(context)
+    try:
+        with dg.build_sensor_context(
+            instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=needed
+        ) as context:
+            tick = sensor.evaluate_tick(context)
+    except (dg.DagsterError, *_OUTSIDE) as error:
+        fault = error.__cause__ or error
+        if not isinstance(fault, _OUTSIDE):
+            raise
+        failed.add(sensor.name)
+        yield Ran(sensor.name, False, time.monotonic() - started, str(fault))
+        return
     for event in tick.asset_events:
         instance.report_runless_asset_event(event)
     cursors[sensor.name] = tick.cursor
@@ -123,18 +151,44 @@ def _tick(
         if job.name in failed:
             continue
         started = time.monotonic()
-        success, words = _run(job, request, instance)
+        success, words = _run(job, request, instance, here)
         if not success:
             failed.add(job.name)
         yield Ran(job.name, success, time.monotonic() - started, words)
 
 
-def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance) -> tuple[bool, str]:
+@contextmanager
+def _settling(environment: Environment, instance: dg.DagsterInstance) -> Iterator[str]:
+    """Be one who settles in this home, by the name that it has; if the only one, see to what a killed one left.
+
+    No daemon notices that such a run is over: its job would not be asked for again before it is older than any run.
+    """
+    environment.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (environment.home / "settling").open("a+") as place:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            fcntl.flock(place, fcntl.LOCK_SH)
+            alone = False
+        place.seek(0)
+        here = place.read()
+        if not here:
+            here = uuid4().hex
+            place.write(here)
+            place.flush()
+        for run in instance.get_runs(dg.RunsFilter(tags={_SETTLED_IN: here}, statuses=LIVE)) if alone else ():
+            instance.report_run_canceled(run, message="The process that this run was in is gone.")
+        fcntl.flock(place, fcntl.LOCK_SH)
+        yield here
+
+
+def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance, here: str) -> tuple[bool, str]:
     """Whether the run succeeded, and if it could not even begin, why."""
     try:
         result = job.execute_in_process(
             run_config={**request.run_config, **_QUIET},
-            tags=dict(request.tags),
+            tags={**request.tags, _SETTLED_IN: here},
             instance=instance,
             raise_on_error=False,
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -22,6 +23,8 @@ from pipelines.definitions import build
 from pipelines.environment import Environment
 from pipelines.restore import Restored, restore
 from pipelines.sandbox.aae import Aae
+from pipelines.sandbox.addresses import sandbox_running
+from pipelines.sandbox.certificates import Certificates
 from pipelines.settle import Ran, settle
 from pipelines.supervisor import prepare_dagster_home
 from pipelines_tests.domains.mobile.events.submissions import submission
@@ -138,3 +141,17 @@ def an_hour_ago() -> datetime:
     while (rest := 3600 - time.time() % 3600) < 1:
         time.sleep(rest)
     return (utc_now() - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
+
+
+@contextmanager
+def aae_by_https(folder: Path) -> Iterator[tuple[Aae, dict[str, str]]]:
+    """A stand-in of which the platform knows no more than of the real one, and the variables by which it does."""
+    with sandbox_running(folder, utc_now()) as aae:
+        certificates = Certificates(folder / "certificates")
+        facts = {
+            "": aae.url,
+            "_SUBSCRIPTION_KEY": (folder / "aae.key").read_text(),
+            "_CLIENT_CERTIFICATE": str(certificates.client),
+            "_CERTIFICATE_AUTHORITY": str(certificates.authority),
+        }
+        yield aae, {f"PIPELINES_AAE{name}": value for name, value in facts.items()}

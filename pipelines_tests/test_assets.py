@@ -17,6 +17,7 @@ import pytest
 
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import ObjectsUnavailable
 from pipelines.assets import Recorder, Report, Scope, days, make_tables, remake
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, NewItem, Reason, State
@@ -162,6 +163,28 @@ def test_a_table_that_was_given_up_fails_its_check_until_it_is_made(house: House
     assert house.judged(result)[MONDAY, "was_made"] is False
     house.make = None
     assert house.judged(house.run(MONDAY)) == {(MONDAY, "nothing_pending"): True, (MONDAY, "was_made"): True}
+
+
+def test_a_table_is_tried_for_as_long_as_its_store_is_out_of_order(house: House) -> None:
+    """The store is to blame, not the table: no outage, however long, makes it one that was given up."""
+
+    def fail(partition: str) -> dict[str, Any]:
+        raise ObjectsUnavailable(partition)
+
+    house.ask(MONDAY)
+    now = utc_now()
+    common: dict[str, Any] = {"ledger": house.ledger, "policy": POLICY, "made_with": "5", "now": lambda: now}
+    for attempt in range(2 * POLICY.attempts):
+        (item,) = house.ledger.claim(QUEUE, owner="x", limit=1, now=now, lease=LEASE)
+        house.ledger.settle([remake(item, lambda _: True, make=fail, **common)], now)
+        (item,) = house.ledger.items(QUEUE)
+        assert (item.state, item.reason, item.attempts) == (State.PENDING, Reason.UNREADABLE, attempt + 1)
+        assert item.due_at > now
+        now = item.due_at
+    (item,) = house.ledger.claim(QUEUE, owner="x", limit=1, now=now, lease=LEASE)
+    facts = {"version": "", "rows": 0, "bytes": 0}
+    house.ledger.settle([remake(item, lambda _: True, make=lambda _: facts, **common)], now)
+    assert house.states() == [State.SETTLED]
 
 
 @pytest.mark.parametrize("held", [True, False])

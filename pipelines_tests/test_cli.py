@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.cli import main
-from pipelines.demo import demo_environment, demonstrate
+from pipelines.demo import demo_environment, demonstrate, land_uploads
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
 from pipelines.sandbox.addresses import sandbox_running
@@ -132,9 +132,33 @@ def test_the_demo_does_without_the_real_mapping_and_says_what_is_missing(environ
     own = demo_environment(Environment(home=environment.home, reference_data=Path("nowhere")))
     assert own.privacy_mapping == ""
     off = {"mobile_packages_enabled": False, "mobile_events_enabled": False}
-    made = demonstrate(own.model_copy(update=off), 50, 20, lambda _: None)
+    landed = land_uploads(own, 50, 20, lambda _: None)
+    with sandbox_running(own.sandbox, utc_now()) as aae:
+        made = demonstrate(own.model_copy(update=off), landed, aae, lambda _: None)
     for feed in ("packages", "events"):
         assert any(one.startswith(f"mobile/{feed}: every landed file is settled: 0 of") for one in made.missing)
+
+
+def test_the_demo_stays_in_its_own_folder_whatever_is_configured(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = {
+        "LANDING": "s3://uploads/landing",
+        "LAKE": "s3://uploads/lake",
+        "UPLOADS": "sqs://uploads",
+        "LEDGER": "postgresql://db.example/ledger",
+        "AAE": "https://aae.example/in",
+        "AAE_EVENTS": "https://aae.example/events",
+    }
+    for name, url in elsewhere.items():
+        monkeypatch.setenv(f"PIPELINES_{name}", url)
+    monkeypatch.setenv("DAGSTER_HOME", "/elsewhere")
+    own = demo_environment(Environment.read())
+    assert own.home == environment.home / "demo"
+    assert {own.landing, own.lake} == {(own.home / name).as_uri() for name in ("landing", "lake")}
+    assert (own.ledger, own.uploads) == (f"sqlite:///{own.home / 'ledger.db'}", "list://")
+    assert own.dagster_home == own.home / "dagster"
+    assert {own.aae_url(feed) for feed in ("packages", "events")} == {"sandbox://aae"}
 
 
 @pytest.mark.parametrize("text", ["10", "m", "ten m", "5d", ""])

@@ -11,17 +11,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, chain, cycle, pairwise
-from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from uuid import UUID
 
 import orjson
 
+from pipelines.adapters.objects import Objects
 from pipelines.sandbox.contents import EVENTS, PACKAGES, Content, Marks, seeded
 from pipelines.sandbox.faults import BadKind, Canary
 from pipelines.sandbox.phones import Pair
 
 RHYTHM = (6, 9, 12, 13, 12, 9, 6, 4, 3, 3, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 3, 4)
 """How a day's uploads spread over its hours in UTC: phones send most of them early in the morning."""
+_IN_MEMORY = 1 << 20
 FEWEST_WITH_BAD = 20
 """Of so many submissions of events at least one is bad, so that what becomes of it can be seen."""
 
@@ -160,16 +162,14 @@ def event_uploads(
         first += load
 
 
-def land(files: Iterable[UploadFile], root: Path) -> list[UploadFile]:
-    """Write files below ``root``, each whole or not at all, and say which."""
+def land(files: Iterable[UploadFile], landing: Objects) -> list[UploadFile]:
+    """Put files where uploads land, each whole or not at all, and say which."""
     landed = []
     for file in files:
-        path = root / file.key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        with part.open("wb") as stream:
-            stream.writelines(file.chunks())
-        part.replace(path)
+        with SpooledTemporaryFile(_IN_MEMORY) as content:
+            content.writelines(file.chunks())
+            content.seek(0)
+            landing.put_file(file.key, content)
         landed.append(file)
     return landed
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +12,9 @@ import pytest
 from pipelines.adapters.objects import ObjectInfo, Objects, open_objects
 from pipelines.adapters.uploads import Polling, Upload, open_uploads
 from pipelines.core.rhythms import Mark
-from pipelines_tests.servers.bridge import running_bridge
-from pipelines_tests.servers.moto import running_moto
+from pipelines_tests.servers.bridge import running_told
 from pipelines_tests.servers.queues import DeadLettered
-from pipelines_tests.servers.seaweedfs import BUCKET, running_seaweedfs
+from pipelines_tests.servers.seaweedfs import BUCKET
 
 pytestmark = pytest.mark.slow
 
@@ -38,16 +36,8 @@ class ListedJustNow:
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[DeadLettered]:
     """A queue that is told of all that is written to the bucket of SeaweedFS, in the accounts that are in use."""
-    with ExitStack() as stack:
-        (folder := tmp_path / "moto").mkdir()
-        moto = stack.enter_context(running_moto(folder))
-        stack.enter_context(moto.in_use())
-        queue = DeadLettered.make()
-        stack.enter_context(running_bridge(queue, BUCKET, Path.cwd()))
-        (folder := tmp_path / "seaweedfs").mkdir()
-        seaweedfs = stack.enter_context(running_seaweedfs(folder))
-        stack.enter_context(seaweedfs.in_use(AWS_ENDPOINT_URL_SQS=moto.endpoint))
-        yield queue
+    with running_told(tmp_path) as told:
+        yield told.queue
 
 
 @pytest.fixture

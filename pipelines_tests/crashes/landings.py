@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from pipelines.adapters.objects import Objects
 from pipelines.domains.mobile.feeds import EVENTS, PACKAGES, Feed
 from pipelines.sandbox.uploads import packages, submissions
 from pipelines_tests.domains.mobile.stages import HOUR, PAIRS
@@ -41,29 +43,26 @@ class Landing:
 
 @dataclass(frozen=True)
 class Uploader:
-    """Lands files below a root, and keeps a list of them; a name that is used again is a file rewritten."""
+    """Lands files, and keeps a list of them below a root; a name that is used again is a file rewritten."""
 
     root: Path
+    landing: Objects
 
     @property
     def _list(self) -> Path:
         return self.root / "landed.jsonl"
 
-    def land(self, feed: Feed, name: str, kinds: Sequence[str], hour: Any = HOUR) -> None:
+    def land(self, feed: Feed, name: str, kinds: Sequence[str], hour: datetime = HOUR) -> None:
         """Write a file of records of these kinds; a file of events holds one."""
         version = sum(one.key.endswith(f"/{name}") for one in self.landed())
         texts = [f"device-{name}-{version}-{number}" for number in range(len(kinds))]
         make = _package if feed is PACKAGES else _submission
-        content = b"\n".join(map(make, texts, kinds, range(len(kinds))))
+        content = b"\n".join(make(hour, *one) for one in zip(texts, kinds, range(len(kinds)), strict=True))
         key = f"{feed.queue}/{hour:%Y/%m/%d/%H}/{name}"
-        path = self.root / "landing" / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{name}.part")
-        part.write_bytes(content + b"\n" * (feed is PACKAGES))
         records = {kind: [text for text, one in zip(texts, kinds, strict=True) if one == kind] for kind in set(kinds)}
         with self._list.open("ab") as known:
             known.write(orjson.dumps({"key": key, "records": records}) + b"\n")
-        part.replace(path)
+        self.landing.put(key, content + b"\n" * (feed is PACKAGES))
 
     def landed(self) -> list[Landing]:
         """Every version of every file, in the order of their landing."""
@@ -77,13 +76,13 @@ class Uploader:
 
 
 @cache
-def _samples(feed: Feed) -> list[bytes]:
+def _samples(feed: Feed, hour: datetime) -> list[bytes]:
     make = packages if feed is PACKAGES else submissions
-    return [record.raw for record in make(7, 20, PAIRS, HOUR, bad_share=0)]
+    return [record.raw for record in make(7, 20, PAIRS, hour, bad_share=0)]
 
 
-def _sample(feed: Feed, text: str, number: int) -> Any:
-    samples = _samples(feed)
+def _sample(feed: Feed, hour: datetime, text: str, number: int) -> Any:
+    samples = _samples(feed, hour)
     record = orjson.loads(samples[(len(text) + number) % len(samples)])
     record["metadata"]["deviceModel"] = text
     record["metadata"]["deviceOwner"] = f"{CANARY}-owner"
@@ -92,15 +91,15 @@ def _sample(feed: Feed, text: str, number: int) -> Any:
     return record
 
 
-def _package(text: str, kind: str, number: int) -> bytes:
-    record = _sample(PACKAGES, text, number)
+def _package(hour: datetime, text: str, kind: str, number: int) -> bytes:
+    record = _sample(PACKAGES, hour, text, number)
     if kind == BAD:
         record["metrics"]["totalBackgroundTasks"] = f"{CANARY}-number"
     return MARK * (kind == FUSSY) + orjson.dumps(record)
 
 
-def _submission(text: str, kind: str, number: int) -> bytes:
-    record = _sample(EVENTS, text, number)
+def _submission(hour: datetime, text: str, kind: str, number: int) -> bytes:
+    record = _sample(EVENTS, hour, text, number)
     for event in record["events"]:
         event["payload"]["contactName"] = f"{CANARY}-contact"
         if kind == BAD:

@@ -27,7 +27,7 @@ from pipelines.sandbox.aae import Aae, Behaviour, Cut, running
 from pipelines.sandbox.certificates import Certificates, make_certificates
 from pipelines_tests.crashes.children import log_to, run
 from pipelines_tests.crashes.invariants import Verdict
-from pipelines_tests.crashes.landings import BAD, FUSSY, GOOD, Uploader
+from pipelines_tests.crashes.landings import BAD, FUSSY, GOOD
 from pipelines_tests.crashes.steps import Dying
 from pipelines_tests.crashes.world import EXPORTS, Place, World
 from pipelines_tests.domains.aae.deliveries import KEY
@@ -147,7 +147,7 @@ class Traffic:
 
     def _land(self) -> None:
         """A new file, or one rewritten; some are late, some records are broken."""
-        uploader = Uploader(self.place.root)
+        uploader = self.place.uploader
         feed = self.chance.choice((PACKAGES, EVENTS))
         kinds = self.chance.choices(
             (GOOD, BAD, FUSSY), (8, 1, 1), k=self.chance.randint(1, 6) if feed is PACKAGES else 1

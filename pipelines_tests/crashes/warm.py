@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from pipelines import settle
 from pipelines.domains.mobile.feeds import EVENTS, PACKAGES
 from pipelines_tests.crashes import children, scenarios, traffic
 from pipelines_tests.crashes.landings import BAD, GOOD
 from pipelines_tests.crashes.world import Place, World
 
-__all__ = ["children", "scenarios", "traffic"]
+__all__ = ["children", "scenarios", "settle", "traffic"]
 
 
 def _work_a_little() -> None:

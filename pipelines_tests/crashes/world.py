@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pipelines.adapters.endpoints import Limits
-from pipelines.adapters.ledger import Ledger, Span, open_ledger
+from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.working import Held, Shift, work_through
 from pipelines.adapters.objects import Objects, open_objects
 from pipelines.adapters.uploads import Uploads, open_uploads
@@ -34,6 +34,7 @@ from pipelines.environment import Environment
 from pipelines.lost import is_lost, refuse_if_lost
 from pipelines.restore import restore
 from pipelines.sandbox.certificates import Certificates
+from pipelines_tests.adapters.ledgers import open_at
 from pipelines_tests.crashes.landings import Uploader
 from pipelines_tests.crashes.recipes import RECIPES, SPLIT, SPLIT_MAPPING, Mended
 from pipelines_tests.crashes.steps import Step, WatchedEndpoint, WatchedUploads, nothing, watch
@@ -57,12 +58,22 @@ class Place:
         url: of the stand-in.
         certificates: the folder of those that the stand-in knows.
         send_seconds: how long a request may take.
+        elsewhere: settings of what is not below the root.
     """
 
     root: Path
     url: str
     certificates: Path
     send_seconds: float = 3
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> Environment:
+        return Environment(home=self.root, **self.elsewhere)  # type: ignore[arg-type]  # by their names
+
+    @property
+    def uploader(self) -> Uploader:
+        return Uploader(self.root, open_objects(self.environment.landing))
 
 
 @dataclass
@@ -85,11 +96,11 @@ class World:
     @classmethod
     def open(cls, place: Place, step: Step = nothing, **more: object) -> World:
         """Open what is in a folder; a mapping is in force from the beginning."""
-        environment = Environment(home=place.root)
+        environment = place.environment
         lake = open_objects(environment.lake)
         if accepted.named(lake) is None:
             accepted.accept(lake, SAMPLE, MAPPING)
-        landing, ledger = open_objects(environment.landing), open_ledger(environment.ledger)
+        landing, ledger = open_objects(environment.landing), open_at(environment.ledger)
         watched = (watch(landing, Objects, step), watch(lake, Objects, step), watch(ledger, Ledger, step))
         return replace(cls(place, *watched, environment, step), **more)  # type: ignore[arg-type]  # by their names
 
@@ -98,7 +109,7 @@ class World:
 
     @property
     def uploader(self) -> Uploader:
-        return Uploader(self.place.root)
+        return self.place.uploader
 
     # What sensors start
 

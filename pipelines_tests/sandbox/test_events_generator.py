@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.adapters.objects import open_objects
 from pipelines.sandbox.contents import EVENTS
 from pipelines.sandbox.faults import BadKind
 from pipelines.sandbox.landing import land_samples
@@ -210,7 +211,7 @@ def test_one_in_a_hundred_is_bad_and_of_twenty_at_least_one() -> None:
 
 
 def test_landed_files_hold_what_their_labels_say(tmp_path: Path) -> None:
-    landed = land(event_uploads(2, HOUR, 4, 300, PAIRS, bad_share=0.3), tmp_path)
+    landed = land(event_uploads(2, HOUR, 4, 300, PAIRS, bad_share=0.3), open_objects(tmp_path.as_uri()))
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == {
         file.key for file in landed
     }

@@ -15,6 +15,10 @@ from pipelines.core.rhythms import Mark
 from pipelines.core.work import OVER, Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
 
 
+class LedgerUnavailable(ConnectionError):  # noqa: N818 (it says what is the case)
+    """The ledger's server is not there, or does not let us in; what was asked of it may or may not have been done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Partitions from ``first`` to ``last``, both included, in the order of their keys."""
@@ -193,16 +197,17 @@ class Ledger(Protocol):
         """Let go of connections."""
 
 
-def open_ledger(url: str, password: SecretStr | None = None) -> Ledger:
+def open_ledger(url: str, password: SecretStr | None = None, *, waits: bool = False) -> Ledger:
     """Open the ledger at ``url``, making or migrating its tables first.
 
     Args:
         url: ``sqlite:///`` and a file, or ``postgresql://user@host/database`` with the driver's own options as a query.
         password: of a PostgreSQL user; without one the driver finds it in its own ways.
+        waits: whether a server that is not there is waited for, as while it is restarted; a person is told at once.
 
     Raises:
         ValueError: the scheme is not known, or a password is in the URL.
-        ConnectionError: the server could not be reached.
+        LedgerUnavailable: the server could not be reached, or does not let us in.
     """
     from pipelines.adapters.ledger.sql import SqlLedger  # noqa: PLC0415 (SQLAlchemy's engines are slow to import)
 
@@ -210,5 +215,5 @@ def open_ledger(url: str, password: SecretStr | None = None) -> Ledger:
     if scheme == "sqlite":
         return SqlLedger.on_sqlite(url)
     if scheme == "postgresql":
-        return SqlLedger.on_postgres(url, password)
+        return SqlLedger.on_postgres(url, password, waits=waits)
     raise ValueError("a ledger's URL starts with one of sqlite://, postgresql://")

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from psycopg.pq import Conninfo
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo, PGconn, Ping
 from pydantic import SecretStr
 
-from pipelines.adapters.ledger import changes
+from pipelines.adapters.ledger import LedgerUnavailable, changes
 from pipelines.adapters.ledger.connection import migrate
 from pipelines.adapters.ledger.transactions import Work
 from pipelines.core.retry import RetryPolicy
@@ -32,7 +33,7 @@ _LOST = ("08", "57P")
 _CROSSED = ("40001", "40P01")
 """Codes of transactions that could not be done side by side with others; the database takes back one of them."""
 
-_CONNECT = {
+_CONNECT: Mapping[str, str | int] = {
     "application_name": "pipelines",
     "connect_timeout": 10,
     # A server whose machine is gone says nothing: without these a run would wait for it for hours.
@@ -52,23 +53,57 @@ _NUMBER = sa.text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)")
 _NEAR = ("", "localhost", "127.0.0.1", "::1")
 
 
-def open_postgres(url: str, password: SecretStr | None = None, patience: float = PATIENCE) -> PostgresTransactor:
+def open_postgres(
+    url: str, password: SecretStr | None = None, patience: float = PATIENCE, *, waits: bool = False
+) -> PostgresTransactor:
     """Connect to a database, and bring its tables up to the newest form.
+
+    Args:
+        url: of the database.
+        password: of its user.
+        patience: how long a server that went away is waited for, in seconds.
+        waits: whether one that is not there now is waited for, too.
 
     Raises:
         ValueError: the URL holds a password.
-        ConnectionError: the server could not be reached, or does not let us in.
+        LedgerUnavailable: the server could not be reached, or does not let us in.
     """
     engine = _make_engine(url, password)
     try:
-        migrate(engine)
-    except sa.exc.OperationalError as error:
-        engine.dispose()
-        raise ConnectionError(f"{_where(engine)}: {_said(error)}") from error
+        _migrate(engine, patience if waits else 0)
     except BaseException:
         engine.dispose()
         raise
     return PostgresTransactor(engine, patience)
+
+
+def _migrate(engine: sa.Engine, patience: float) -> None:
+    """Bring the tables up to the newest form, once the server is there."""
+    gives_up = time.monotonic() + patience
+    tried, answered = 0, False
+    while True:
+        try:
+            return migrate(engine)
+        except sa.exc.OperationalError as error:
+            tried += 1
+            pause = _pause(tried)
+            before, answered = answered, patience > 0 and _answers(engine)
+            # A failure before and after which the server answered is what it has to say.
+            says_no = before and answered and not _code(error).startswith(_LOST)
+            if says_no or time.monotonic() + pause > gives_up:
+                raise LedgerUnavailable(f"{_where(engine)}: {_said(error)}") from error
+            time.sleep(pause)
+
+
+def _answers(engine: sa.Engine) -> bool:
+    """Whether a server is there that takes connections, be it not ours: it is asked without a user's name or password.
+
+    What the driver says of a connection that failed is a sentence in the server's language; this is the same in all.
+    """
+    _, options = engine.dialect.create_connect_args(engine.url)
+    known = {one.keyword.decode() for one in Conninfo.get_defaults()} - {"user", "password"}
+    told = {name: str(value) for name, value in {**_CONNECT, **options}.items() if name in known}
+    return PGconn.ping(make_conninfo("", **told).encode()) == Ping.OK
 
 
 def _make_engine(url: str, password: SecretStr | None) -> sa.Engine:
@@ -169,26 +204,31 @@ class PostgresTransactor:
                     break
                 time.sleep(0.1)
         except sa.exc.DBAPIError as error:  # another server took over, which never heard of that number
-            raise ConnectionError(unknown) from error
+            raise LedgerUnavailable(unknown) from error
         if status in ("committed", "aborted"):
             return bool(status == "committed")
-        raise ConnectionError(unknown)
+        raise LedgerUnavailable(unknown)
 
     def _wait(self, error: sa.exc.DBAPIError, tried: int, gives_up: float, *, lost: bool) -> None:
         """Wait before another attempt.
 
         Raises:
-            ConnectionError: the server has been away for too long.
+            LedgerUnavailable: the server has been away for too long.
             sa.exc.DBAPIError: the error, if it would only come again, or comes again and again.
         """
         if not lost and not _is_crossed(error):
             raise error
-        pause = _PAUSES.pause(tried, random.random()).total_seconds()  # noqa: S311 (spreads those who wait, no secret)
+        pause = _pause(tried)
         if time.monotonic() + pause > gives_up:
             if lost:
-                raise ConnectionError(f"{_where(self.engine)} went away: {_said(error)}") from error
+                raise LedgerUnavailable(f"{_where(self.engine)} went away: {_said(error)}") from error
             raise error
         time.sleep(pause)
+
+
+def _pause(tried: int) -> float:
+    """How long to wait before the next attempt, in seconds."""
+    return _PAUSES.pause(tried, random.random()).total_seconds()  # noqa: S311 (spreads those who wait, no secret)
 
 
 def _is_lost(error: sa.exc.DBAPIError, attempt: _Attempt) -> bool:

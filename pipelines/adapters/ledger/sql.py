@@ -45,9 +45,11 @@ class SqlLedger:
         return cls(SqliteTransactor(sqlite_engine(url)))
 
     @classmethod
-    def on_postgres(cls, url: str, password: SecretStr | None = None, patience: float = PATIENCE) -> SqlLedger:
+    def on_postgres(
+        cls, url: str, password: SecretStr | None = None, patience: float = PATIENCE, *, waits: bool = False
+    ) -> SqlLedger:
         """The ledger in a PostgreSQL database, where a lost connection is waited for, in seconds."""
-        return cls(open_postgres(url, password, patience))
+        return cls(open_postgres(url, password, patience, waits=waits))
 
     def close(self) -> None:
         """Let go of connections."""

@@ -112,9 +112,7 @@ class Filtering:
         if self.policy.exhausted(item.attempts) and item.reason != Reason.UNREADABLE:
             return self._given_up(item, Reason.CRASHED, attempted=False)
         try:
-            return self._filter(item, still_held)
-        except ObjectMissing:
-            return self._without_raw(item)
+            return self._filtered(item, still_held)
         except ObjectChanged:
             # The newer version is, or will be, an item of its own.
             return Outcome(item.id, item.fence, State.SUPERSEDED, reason=Reason.CHANGED)
@@ -124,6 +122,12 @@ class Filtering:
             # The store is out of order, not the file: it is tried for as long as that lasts.
             pause = self.policy.pause(item.attempts + 1, 0.0)
             return Outcome(item.id, item.fence, State.PENDING, due_at=self.now() + pause, reason=Reason.UNREADABLE)
+
+    def _filtered(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
+        try:
+            return self._filter(item, still_held)
+        except ObjectMissing:
+            return self._without_raw(item)
 
     def _filter(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
         if self.landing.head(item.name).etag != item.detail["etag"]:

@@ -248,6 +248,26 @@ def test_a_store_that_cannot_be_read_is_asked_again_for_as_long_as_that_lasts(st
     assert stage.item("a.json").state is State.SETTLED
 
 
+def test_a_lake_that_cannot_be_read_costs_no_file_whose_raw_is_gone_either(stage: Stage) -> None:
+    """Whether what was made of it is intact can't be told: that is no error of the file."""
+    path = stage.land("a.json", text(GOOD))
+    stage.run()
+    path.unlink()
+    stage.ledger.reopen([stage.item("a.json").id], LATER, Reason.NOT_INTACT)
+    away = replace(stage, lake=Unstreamed(stage.lake.url, stage.root / "lake"), policy=RetryPolicy(attempts=2))
+    for _ in range(4):
+        away.work(max(LATER, stage.item("a.json").due_at))
+        item = stage.item("a.json")
+        assert (item.state, item.reason) == (State.PENDING, Reason.UNREADABLE)
+    stage.work(item.due_at)
+    assert stage.item("a.json").state is State.SETTLED
+
+
+class Unstreamed(FileObjects):
+    def stream(self, key: str, *, etag: str | None = None) -> Iterator[bytes]:
+        raise ObjectsUnavailable(key)
+
+
 class Leaking(PrivacyMapping):
     """A mapping that gives back what it was asked."""
 
