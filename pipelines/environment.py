@@ -13,7 +13,7 @@ from datetime import date
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -128,10 +128,10 @@ class Environment(BaseSettings):
     aae_connect_seconds: float = Field(10, description="Time to connect, in seconds")
     aae_total_seconds: float = Field(30, description="Time for a whole request, in seconds")
     aae_attempts: int = Field(5, description="Attempts at an object before it is a dead letter")
-    aae_pause_start: float = Field(30, description="Pause after the first failed attempt, in seconds")
-    aae_pause_factor: float = Field(4, description="Factor from pause to pause")
-    aae_pause_cap: float = Field(3600, description="Longest pause, in seconds")
-    aae_pause_jitter: float = Field(0.2, description="Share of a pause that chance may add")
+    aae_pause_start: float = Field(30, gt=0, le=86_400, description="Pause after the first failed attempt, in seconds")
+    aae_pause_factor: float = Field(4, ge=1, description="Factor from pause to pause")
+    aae_pause_cap: float = Field(3600, gt=0, le=86_400, description="Longest pause, a day at most, in seconds")
+    aae_pause_jitter: float = Field(0.2, ge=0, le=1, description="Share of a pause that chance may add")
     aae_backlog_seconds: float = Field(3600, description="Age of the oldest waiting object that fails a delivery run")
     aae_dead_letters: int = Field(0, description="Dead letters above which a delivery run fails after sending")
 
@@ -238,7 +238,7 @@ def secret_file(*names: str) -> bytes | None:
     if is_reference(value):
         return decoded(_kept(name, value))
     try:
-        return Path(value).read_bytes()
+        return _path(value).read_bytes()
     except OSError as error:
         raise ValueError(f"{_variable(name)}: the file that it names can't be read ({type(error).__name__})") from None
 
@@ -260,6 +260,10 @@ def ledger_password() -> SecretStr | None:
 
 def _first(names: Iterable[str]) -> tuple[str, str] | None:
     return next(((name, value) for name in names if (value := os.environ.get(PREFIX + name))), None)
+
+
+def _path(value: str) -> Path:
+    return Path(unquote(urlsplit(value).path) if value.startswith("file://") else value)
 
 
 def _kept(name: str, reference: str) -> bytes:

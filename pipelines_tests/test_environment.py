@@ -54,6 +54,8 @@ def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environme
         ({"LANDING": "s3://bucket/", "LAKE": "s3://bucket/lake", "AAE": "https://host"}, "must not overlap"),
         ({"LANDING": "file:///data", "LAKE": "file:///data/lake"}, "must not overlap"),
         ({"LANDING": "file:///data/lake/in", "LAKE": "file:///data/lake"}, "must not overlap"),
+        ({"AAE_PAUSE_CAP": "86401"}, "PIPELINES_AAE_PAUSE_CAP: Input should be less than or equal to 86400"),
+        ({"AAE_PAUSE_JITTER": "1.1"}, "PIPELINES_AAE_PAUSE_JITTER: Input should be less than or equal to 1"),
         ({"UPLOADS": "sqs://canary-secret"}, "PIPELINES_UPLOADS names a queue, which tells of what lands under s3://"),
         ({"UPLOADS_VISIBILITY_SECONDS": "39"}, "PIPELINES_UPLOADS_VISIBILITY_SECONDS must be at least two ticks"),
         ({"AAE_CONNECTIONS": "canary-secret"}, "PIPELINES_AAE_CONNECTIONS: Input should be a valid integer"),

@@ -109,7 +109,7 @@ def test_the_password_of_the_ledger_may_be_kept(postgres: Postgres, monkeypatch:
 @pytest.mark.parametrize("name", [*TEXTS, *FILES])
 @pytest.mark.parametrize(
     ("reference", "words"),
-    [(ABSENT, r"not found \(ResourceNotFoundException\)"), ("vault://canary", "no reference to a secret")],
+    [(ABSENT, r"not found \(ResourceNotFoundException\)"), ("ssm://canary canary", "no reference to a secret")],
 )
 def test_what_cannot_be_had_names_its_variable_and_says_nothing_of_its_value(
     monkeypatch: pytest.MonkeyPatch, name: str, reference: str, words: str
@@ -120,6 +120,14 @@ def test_what_cannot_be_had_names_its_variable_and_says_nothing_of_its_value(
     ) as raised:
         (secret if name in TEXTS else secret_file)(name)
     assert "canary" not in str(raised.value)
+
+
+def test_a_file_may_be_named_by_its_path_or_its_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "a client.pem"
+    file.write_bytes(b"pem")
+    for form in (str(file), file.as_uri()):
+        refer(monkeypatch, AAE_CLIENT_CERTIFICATE=form)
+        assert secret_file("AAE_CLIENT_CERTIFICATE") == b"pem"
 
 
 def test_a_file_that_cannot_be_read_and_a_binary_password_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:

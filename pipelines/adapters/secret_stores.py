@@ -21,9 +21,9 @@ from pipelines.adapters.aws import client
 
 FORMS = "secretsmanager://name, ssm://parameter/path, either with #field"
 
-_REFERENCE = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
+_REFERENCE = re.compile(r"(?:secretsmanager|ssm)://", re.ASCII)
 _PARSED = re.compile(
-    r"(?P<store>secretsmanager|ssm)://(?P<name>[A-Za-z0-9/_+=.@:-]{1,2048})(?:#(?P<field>.+))?", re.ASCII
+    r"(?P<store>secretsmanager|ssm)://(?P<name>[A-Za-z0-9/_+=.@:!-]{1,2048})(?:#(?P<field>.+))?", re.ASCII
 )
 
 _ABSENT = {"ResourceNotFoundException", "ParameterNotFound", "ParameterVersionNotFound"}
@@ -37,7 +37,7 @@ class SecretUnavailable(Exception):
 
 
 def is_reference(value: str) -> bool:
-    """Whether a variable's value is meant to say where the secret is, and is not the secret."""
+    """Whether a variable's value says where the secret is, and is not the secret, which may be any other text."""
     return _REFERENCE.match(value) is not None
 
 

@@ -212,7 +212,7 @@ def _read_answer(response: aiohttp.ClientResponse) -> Answer:
 
 
 async def _read_whole(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """The body, if it is whole and not longer than `limit`; read either way, so that its connection can serve again."""
+    """The body, if it is whole and not longer than `limit`: then its connection serves again, else it is closed."""
     try:
         await response.content.readexactly(limit + 1)
     except asyncio.IncompleteReadError as end:

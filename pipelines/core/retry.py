@@ -12,7 +12,8 @@ from enum import StrEnum
 from pipelines.core.work import Reason
 
 LONGEST_PAUSE = timedelta(days=2)
-"""Longer than any pause: a moment further ahead was set by a clock that had jumped, and nobody waits for that."""
+"""As long as the longest pause, a day, with all that chance may add: a moment further ahead was set by a clock that had
+jumped, and nobody waits for that."""
 
 
 class Verdict(StrEnum):

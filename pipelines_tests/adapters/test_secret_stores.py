@@ -46,6 +46,11 @@ def test_a_secret_is_read_by_its_name_and_by_its_arn(name: str) -> None:
         assert SecretStores().read(reference) == "canary é".encode()
 
 
+def test_a_secret_that_a_database_manages_is_read_by_its_name(name: str) -> None:
+    keep_secret(f"rds!{name}", '{"password": "canary"}')
+    assert SecretStores().read(f"secretsmanager://rds!{name}#password") == b"canary"
+
+
 def test_a_binary_secret_is_read_as_it_is(name: str) -> None:
     keep_secret(name, BINARY)
     assert SecretStores().read(f"secretsmanager://{name}") == BINARY
@@ -100,7 +105,9 @@ def test_what_names_no_secret_is_refused_without_a_word_of_it(reference: str) ->
     assert "canary" not in str(raised.value)
 
 
-@pytest.mark.parametrize("value", ["canary", "/run/secrets/client.pem", "c:/canary", "-----BEGIN", "a/b://c", ""])
+@pytest.mark.parametrize(
+    "value", ["canary", "/run/secrets/client.pem", "file:///canary", "horse://battery", "-----BEGIN", "a/ssm://c", ""]
+)
 def test_other_values_are_no_references(value: str) -> None:
     assert not is_reference(value)
 
