@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -16,6 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.environment import SANDBOX, Environment, ledger_password
+
+if TYPE_CHECKING:
+    from pipelines.adapters.ledger import Ledger
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
@@ -63,6 +67,16 @@ def _environment() -> Environment:
         return Environment.read()
     except ValueError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _existing_ledger(environment: Environment) -> Ledger:
+    """The ledger, for who only reads: none is made where nothing was ever done."""
+    from pipelines.adapters.ledger import open_ledger
+
+    file = environment.ledger.removeprefix("sqlite:///")
+    if environment.ledger.startswith("sqlite:") and not Path(file).exists():
+        raise click.ClickException(f"there is no ledger in {file}: name the right PIPELINES_HOME")
+    return open_ledger(environment.ledger, ledger_password())
 
 
 def _table(*columns: str) -> Table:
@@ -133,6 +147,8 @@ def demo(packages: int, events: int) -> None:
     console.print(table)
     for fault in made.missing:
         console.print(f"[red]Missing[/red] {fault}")
+    if not made.missing:
+        console.print("Nothing is missing")
     sys.exit(1 if made.missing else 0)
 
 
@@ -169,10 +185,8 @@ def settle(wait: timedelta) -> None:
 @click.argument("key")
 def trace(key: str) -> None:
     """Where is my file? Every item whose name holds KEY, with what became of it."""
-    from pipelines.adapters.ledger import open_ledger
-
     environment = _environment()
-    with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
+    with closing(_existing_ledger(environment)) as ledger:
         items = ledger.search(key)
     for item in items:
         reason = f" ({item.reason})" if item.reason else ""
@@ -182,7 +196,7 @@ def trace(key: str) -> None:
         told += [f"http://127.0.0.1:{environment.port}/runs/{item.owner}"] if item.owner else []
         console.print(item.name, *(f"    {line}" for line in told), sep="\n", markup=False)
     if not items:
-        console.print(f"Nothing that was seen has {key!r} in its name")
+        console.print(f"Nothing that was seen has {key!r} in its name; looked in {environment.ledger}")
     sys.exit(0 if items else 1)
 
 
@@ -241,9 +255,7 @@ def restore(who: str, why: str) -> None:
 @click.option("--limit", default=50, show_default=True, help="The newest entries to print.")
 def journal(limit: int) -> None:
     """What people did: when, who, why, and what came of it."""
-    from pipelines.adapters.ledger import open_ledger
-
-    with closing(open_ledger(_environment().ledger, ledger_password())) as opened:
+    with closing(_existing_ledger(_environment())) as opened:
         entries = opened.journal(limit)
     table = _table("when (UTC)", "action", "who", "why", "effect")
     for entry in entries:

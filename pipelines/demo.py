@@ -61,7 +61,7 @@ def demo_environment(environment: Environment) -> Environment:
 def land_uploads(environment: Environment, packages: int, events: int, say: Callable[[str], None]) -> list[UploadFile]:
     """Land sample uploads of 48 hours, and say which."""
     pairs = [(entry.district, entry.authority) for entry in _mapping(environment).entries]
-    say(f"Landing {packages:,} packages and {events:,} events over 48 hours in {environment.landing}")
+    say(f"Landing {packages:,} packages and {events:,} submissions of events over 48 hours in {environment.landing}")
     made = samples(pairs, utc_now(), packages=packages, events=events)
     return land(made, open_objects(environment.landing))
 
@@ -93,7 +93,7 @@ def demonstrate(environment: Environment, landed: Sequence[UploadFile], aae: Aae
     events_read = int(figures.get("mobile/events: events", "0").replace(",", ""))
     expected["every event is a row of the table"] = (_rows(lake, "mobile/events_table"), events_read)
     figures |= {
-        "receipts": f"{_rows(lake, 'aae/receipts'):,}",
+        "rows of receipts": f"{_rows(lake, 'aae/receipts'):,}",
         "runs": f"{len(runs)}",
         "mapping": f"{mapping.rows:,} rows, version {mapping.version}",
         "hours recorded": str(recorded_partitions(environment, "aae/packages")),

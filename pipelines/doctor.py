@@ -16,7 +16,7 @@ from pipelines.adapters.objects import open_objects
 from pipelines.adapters.uploads import standing
 from pipelines.domains.mobile import files
 from pipelines.domains.mobile.mapping import PrivacyMapping
-from pipelines.environment import Environment, ledger_password, secrets_set
+from pipelines.environment import FILES, TEXTS, Environment, ledger_password, secrets_set, unknown_variables
 
 _PROBE = "doctor/probe"
 
@@ -44,6 +44,7 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
             for feed in ("packages", "events")
         ),
         *((f"secret {variable}", place, partial(_secret, read)) for variable, place, read in secrets_set()),
+        *(("variable", name, _unknown) for name in unknown_variables()),
     ]
     for system, url, probe in probes:
         try:
@@ -53,9 +54,12 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
 
 
 def settings(environment: Environment) -> Iterator[tuple[str, str, str]]:
-    """Every setting: its variable, its value, what it means with its unit."""
+    """Every setting: its variable, its value, what it means with its unit; of a secret only where it is."""
     for name, field in type(environment).model_fields.items():
         yield f"PIPELINES_{name.upper()}", str(getattr(environment, name)), field.description or ""
+    places = {variable: place for variable, place, _ in secrets_set()}
+    for name in (*TEXTS, *FILES):
+        yield f"PIPELINES_{name}", places.get(f"PIPELINES_{name}", ""), "A secret; here is only where it is"
 
 
 def _readable(url: str) -> str:
@@ -73,6 +77,10 @@ def _writable(url: str) -> str:
 def _ledger(url: str) -> str:
     with closing(open_ledger(url, ledger_password())) as ledger:
         return f"{sum(one.items for one in ledger.backlog(utc_now())):,} items due"
+
+
+def _unknown() -> str:
+    raise ValueError("no setting has this name; `pipelines doctor --settings` prints all")
 
 
 def _secret(read: Callable[[], object]) -> str:

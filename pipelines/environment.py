@@ -31,6 +31,12 @@ TEXTS = (
 FILES = tuple(f"{of}{what}" for of in _OF_AAE for what in ("CLIENT_CERTIFICATE", "CERTIFICATE_AUTHORITY"))
 """Secrets, by the names of their variables without ``PIPELINES_``: texts, and what is a file elsewhere."""
 
+_SCHEMES = {
+    "landing": ("file", "memory", "s3"),
+    "lake": ("file", "memory", "s3"),
+    "uploads": ("list", "sqs"),
+    "ledger": ("sqlite", "postgresql"),
+}
 _LOCAL = ("file", "memory", "sqlite")
 _PLAIN = ("http", "https", "s3")
 
@@ -149,6 +155,9 @@ class Environment(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        for name, known in _SCHEMES.items():
+            if urlsplit(getattr(self, name)).scheme not in known:
+                raise ValueError(f"{_variable(name)}: a scheme that is not known; known are {', '.join(known)}")
         landing, lake = self.landing.rstrip("/") + "/", self.lake.rstrip("/") + "/"
         if not landing.startswith("memory:") and (landing.startswith(lake) or lake.startswith(landing)):
             raise ValueError("PIPELINES_LANDING and PIPELINES_LAKE must not overlap: one would be read as the other")
@@ -251,6 +260,12 @@ def secrets_set() -> Iterator[tuple[str, str, Callable[[], object]]]:
             scheme = urlsplit(found[1]).scheme if is_reference(found[1]) else ""
             place = f"{scheme}://" if scheme else "a file" if name in FILES else "the variable itself"
             yield _variable(name), place, partial(secret_file if name in FILES else secret, name)
+
+
+def unknown_variables() -> list[str]:
+    """Variables that are set, and that no setting and no secret has the name of."""
+    known = {_variable(name) for name in (*Environment.model_fields, *TEXTS, *FILES)}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
 def ledger_password() -> SecretStr | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -49,6 +50,16 @@ class Feed:
     destination: str = ""
     stays: float = 0.0
     """How long a run stays for more work, in seconds."""
+
+
+def sensor(**options: Any) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
+    """Dagster's decorator, which takes no description from the function by itself."""
+    return lambda function: dg.sensor(description=inspect.getdoc(function), **options)(function)
+
+
+def schedule(**options: Any) -> Callable[[Callable[..., Any]], dg.ScheduleDefinition]:
+    """The same for schedules."""
+    return lambda function: dg.schedule(description=inspect.getdoc(function), **options)(function)
 
 
 def due_job(asset: dg.AssetsDefinition, name: str, description: str) -> UnresolvedAssetJobDefinition:

@@ -104,6 +104,36 @@ def test_doctor_shows_every_setting_with_its_variable(environment: Environment) 
         assert f"PIPELINES_{name.upper()} " in output
 
 
+def test_of_a_secret_the_settings_say_only_where_it_is(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINES_AAE_SUBSCRIPTION_KEY", "canary")
+    lines = call("doctor", "--settings").output.splitlines()
+    (line,) = [line for line in lines if "PIPELINES_AAE_SUBSCRIPTION_KEY " in line]
+    assert "the variable itself" in line
+    assert "canary" not in "".join(lines)
+
+
+def test_doctor_names_a_variable_that_no_setting_has(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINES_LANDNG", "s3://canary/in")
+    result = call("doctor")
+    assert result.exit_code == 1
+    assert "PIPELINES_LANDNG  no setting has this name" in result.output
+    assert "canary" not in result.output
+
+
+@pytest.mark.parametrize("command", [["trace", "a"], ["ledger", "journal"]])
+def test_who_only_reads_makes_no_ledger_and_is_told_where_there_is_none(
+    environment: Environment, command: list[str]
+) -> None:
+    result = call(*command)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: there is no ledger in {environment.home}")
+    assert not environment.home.exists()
+
+
 def test_a_wrong_variable_is_one_line_and_not_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINES_AAE_CONNECTIONS", "many")
     result = call("settle")

@@ -70,6 +70,12 @@ def test_every_asset_says_whose_it_is_what_it_is_and_where_it_belongs(specs: lis
         assert len(spec.description.splitlines()[0]) <= 120, name
 
 
+def test_every_sensor_and_schedule_says_what_it_does(defs: dg.Definitions) -> None:
+    found = [*(defs.sensors or []), *(defs.schedules or [])]
+    assert found
+    assert [one.name for one in found if not one.description] == []
+
+
 def test_nothing_that_a_domain_defines_is_forgotten_in_its_definitions(defs: dg.Definitions) -> None:
     """Listing by hand can forget; scanning the modules can't."""
     kinds = (dg.AssetsDefinition, dg.AssetSpec, dg.SensorDefinition, dg.ScheduleDefinition, dg.JobDefinition)

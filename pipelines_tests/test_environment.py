@@ -45,6 +45,10 @@ def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environme
         ({"LEDGER": "postgresql://me:@host/canary-secret"}, "PIPELINES_LEDGER: a URL must hold no password"),
         ({"LEDGER": "postgresql://me@host/db?password=canary-secret"}, "PIPELINES_LEDGER: a URL must hold no password"),
         ({"LEDGER": "mysql://canary-secret@host/db"}, "PIPELINES_LEDGER: a URL must hold no user"),
+        (
+            {"LEDGER": "mysql://canary-secret/db"},
+            "PIPELINES_LEDGER: a scheme that is not known; known are sqlite, post",
+        ),
         ({"LEDGER": "postgresql://me@host/db"}, "PIPELINES_AAE is the sandbox while PIPELINES_LEDGER is not local"),
         ({"AAE": "https://canary-secret@host/in"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"AAE": "https://host/in?sig=canary-secret"}, "PIPELINES_AAE: a URL must hold no user"),
@@ -54,6 +58,10 @@ def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environme
         ({"LANDING": "s3://bucket/", "LAKE": "s3://bucket/lake", "AAE": "https://host"}, "must not overlap"),
         ({"LANDING": "file:///data", "LAKE": "file:///data/lake"}, "must not overlap"),
         ({"LANDING": "file:///data/lake/in", "LAKE": "file:///data/lake"}, "must not overlap"),
+        (
+            {"LANDING": "ftp://canary-secret/in"},
+            "PIPELINES_LANDING: a scheme that is not known; known are file, memory, s3",
+        ),
         ({"AAE_PAUSE_CAP": "86401"}, "PIPELINES_AAE_PAUSE_CAP: Input should be less than or equal to 86400"),
         ({"AAE_PAUSE_JITTER": "1.1"}, "PIPELINES_AAE_PAUSE_JITTER: Input should be less than or equal to 1"),
         ({"UPLOADS": "sqs://canary-secret"}, "PIPELINES_UPLOADS names a queue, which tells of what lands under s3://"),

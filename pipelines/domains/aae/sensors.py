@@ -8,7 +8,7 @@ from pipelines.core.receipts import RECEIPTS
 from pipelines.domains.aae.assets import events, packages, receipts
 from pipelines.domains.aae.exports import EVENTS, PACKAGES
 from pipelines.environment import Environment
-from pipelines.sensors import RUNNING, SCHEDULED, Feed, due_job, due_run
+from pipelines.sensors import RUNNING, SCHEDULED, Feed, due_job, due_run, schedule, sensor
 
 deliver_packages = due_job(packages, "aae_deliver_packages", "Deliver the released packages that are due.")
 deliver_events = due_job(events, "aae_deliver_events", "Deliver the released events that are due.")
@@ -26,7 +26,7 @@ def _events(environment: Environment) -> Feed:
     return Feed(EVENTS.queue, deliver_events.name, events.key, environment.aae_events_enabled, destination, stays=stays)
 
 
-@dg.sensor(job=deliver_packages, minimum_interval_seconds=10, default_status=RUNNING)
+@sensor(job=deliver_packages, minimum_interval_seconds=10, default_status=RUNNING)
 def aae_packages_released(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -36,7 +36,7 @@ def aae_packages_released(
     return due_run(_packages(environment), ledger, context.instance, environment, utc_now(), "sensor")
 
 
-@dg.sensor(job=deliver_events, minimum_interval_seconds=5, default_status=RUNNING)
+@sensor(job=deliver_events, minimum_interval_seconds=5, default_status=RUNNING)
 def aae_events_released(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -46,7 +46,7 @@ def aae_events_released(
     return due_run(_events(environment), ledger, context.instance, environment, utc_now(), "sensor")
 
 
-@dg.sensor(job=write_receipts, minimum_interval_seconds=600, default_status=RUNNING)
+@sensor(job=write_receipts, minimum_interval_seconds=600, default_status=RUNNING)
 def aae_receipts_outdated(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -57,7 +57,7 @@ def aae_receipts_outdated(
     return due_run(feed, ledger, context.instance, environment, utc_now(), "sensor")
 
 
-@dg.schedule(job=deliver_packages, cron_schedule="*/10 * * * *", default_status=SCHEDULED)
+@schedule(job=deliver_packages, cron_schedule="*/10 * * * *", default_status=SCHEDULED)
 def aae_packages_every_ten_minutes(
     context: dg.ScheduleEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -67,7 +67,7 @@ def aae_packages_every_ten_minutes(
     return due_run(_packages(environment), ledger, context.instance, environment, utc_now(), "schedule")
 
 
-@dg.schedule(job=deliver_events, cron_schedule="*/10 * * * *", default_status=SCHEDULED)
+@schedule(job=deliver_events, cron_schedule="*/10 * * * *", default_status=SCHEDULED)
 def aae_events_every_ten_minutes(
     context: dg.ScheduleEvaluationContext,
     environment: dg.ResourceParam[Environment],

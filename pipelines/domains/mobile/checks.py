@@ -1,6 +1,7 @@
 """What can be wrong with an hour of landed files. The checks report what the ledger holds; the gate itself is there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -11,6 +12,9 @@ from pipelines.core.work import Reason, State
 from pipelines.domains.mobile.feeds import FEEDS, Feed
 from pipelines.domains.mobile.totals import Totals, total
 from pipelines.environment import Environment
+
+FEW = 2
+"""So many records break no bound on a share: of ten it would take one."""
 
 CHECKS = {
     "nothing_pending": "Every landed file of the hour is filtered or given up.",
@@ -30,10 +34,14 @@ def judge_hour(totals: Totals, environment: Environment) -> Iterator[Evaluation]
     yield "files_are_whole", totals.broken == 0, {"broken": totals.broken}
     differing = totals.reasons[Reason.REBUILT_DIFFERENTLY]
     yield "outputs_are_those_delivered", differing == 0, {"differing": differing}
-    rejected, unknown = totals.rejected_share, totals.unknown_share
     bounds = environment.mobile_rejected_share, environment.mobile_unknown_share
-    yield "rejects_within_bound", rejected <= bounds[0], {"share": rejected, "bound": bounds[0]}
-    yield "unknown_places_within_bound", unknown <= bounds[1], {"share": unknown, "bound": bounds[1]}
+    yield "rejects_within_bound", *_within(totals.rejected.total(), totals.read, bounds[0])
+    yield "unknown_places_within_bound", *_within(totals.unknown, totals.written, bounds[1])
+
+
+def _within(count: int, of: int, bound: float) -> tuple[bool, Mapping[str, Any]]:
+    """Whether a share keeps its bound, which one or two records of an hour with few do not break."""
+    return count <= max(bound * of, FEW), {"share": count / of if of else 0.0, "bound": bound, "records": count}
 
 
 def _checks(feed: Feed) -> dg.AssetChecksDefinition:

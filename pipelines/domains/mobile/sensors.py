@@ -17,7 +17,18 @@ from pipelines.domains.mobile.jobs import mobile_delete, mobile_delete_landed
 from pipelines.domains.mobile.packages.assets import landed_packages, packages
 from pipelines.environment import Environment
 from pipelines.lost import is_lost
-from pipelines.sensors import EPOCH, RUNNING, SCHEDULED, Feed, due_job, due_run, is_live, pause_after_failures
+from pipelines.sensors import (
+    EPOCH,
+    RUNNING,
+    SCHEDULED,
+    Feed,
+    due_job,
+    due_run,
+    is_live,
+    pause_after_failures,
+    schedule,
+    sensor,
+)
 
 _LANDED = {feeds.PACKAGES.queue: landed_packages.key, feeds.EVENTS.queue: landed_events.key}
 
@@ -32,7 +43,7 @@ accept_mapping = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=filter_packages, minimum_interval_seconds=5, default_status=RUNNING)
+@sensor(job=filter_packages, minimum_interval_seconds=5, default_status=RUNNING)
 def mobile_packages_uploaded(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -45,7 +56,7 @@ def mobile_packages_uploaded(
     return _take_in(context, feed, environment, ledger, lake, uploads)
 
 
-@dg.sensor(job=filter_events, minimum_interval_seconds=5, default_status=RUNNING)
+@sensor(job=filter_events, minimum_interval_seconds=5, default_status=RUNNING)
 def mobile_events_uploaded(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -112,7 +123,7 @@ def _observations(taken: intake.Intake, ledger: Ledger, queue: str, now: datetim
     return [*hours, dg.AssetObservation(landed, metadata=metadata)]
 
 
-@dg.sensor(job=make_events_table, minimum_interval_seconds=300, default_status=RUNNING)
+@sensor(job=make_events_table, minimum_interval_seconds=300, default_status=RUNNING)
 def mobile_events_table_outdated(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -123,7 +134,7 @@ def mobile_events_table_outdated(
     return due_run(feed, ledger, context.instance, environment, utc_now(), "sensor")
 
 
-@dg.sensor(job=accept_mapping, minimum_interval_seconds=30, default_status=RUNNING)
+@sensor(job=accept_mapping, minimum_interval_seconds=30, default_status=RUNNING)
 def mobile_privacy_mapping_changed(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -144,7 +155,7 @@ def mobile_privacy_mapping_changed(
     return dg.RunRequest(tags=tags | {"domain": "mobile", "feed": MAPPING.to_user_string(), "trigger": "sensor"})
 
 
-@dg.schedule(job=mobile_delete_landed, cron_schedule="40 2 * * *", default_status=SCHEDULED)
+@schedule(job=mobile_delete_landed, cron_schedule="40 2 * * *", default_status=SCHEDULED)
 def mobile_raw_retention(
     context: dg.ScheduleEvaluationContext, environment: dg.ResourceParam[Environment]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:

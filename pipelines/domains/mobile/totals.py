@@ -44,16 +44,6 @@ class Totals:
         """Files that still ask for work."""
         return sum(self.files[state] for state in OPEN)
 
-    @property
-    def rejected_share(self) -> float:
-        """The share of records that were quarantined, from 0 to 1."""
-        return sum(self.rejected.values()) / self.read if self.read else 0.0
-
-    @property
-    def unknown_share(self) -> float:
-        """The share of accepted records that the mapping does not know, from 0 to 1."""
-        return self.unknown / self.written if self.written else 0.0
-
 
 def total(items: Iterable[Item]) -> Totals:
     """Add up the items of one hour; superseded versions count as files only."""
