@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.domains.residents.matching import person_keys
+from pipelines.domains.residents.matching import is_found_again, person_keys
 from pipelines_tests.domains.residents.people import GENERIC, NSSS, mapped
 
 NAMES = {"FirstName": "Ada", "LastName": "Sample"}
@@ -49,3 +49,26 @@ def test_a_key_that_needs_the_resident_joins_no_strangers() -> None:
     strangers = {"First name": "Bob", "Email": "", "Phone number": "", "Phone number 2": "", "UPRN": ""}
     assert mapped(GENERIC).key == mapped(GENERIC, strangers).key
     assert mapped(GENERIC).person_keys.isdisjoint(mapped(GENERIC, strangers).person_keys)
+
+
+PHONES = {"ContactMobileNumber": "07", "ContactTelephoneNumber": "02"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "again"),
+    [
+        (NAMES | PHONES, False),
+        (NAMES | {"ContactMobileNumber": "07"}, True),
+        (NAMES | PHONES | {"ContactTelephoneNumber": "07"}, True),
+        (NAMES | PHONES | {"Uprn": "1"}, False),
+        (NAMES | PHONES | {"Uprn": "1", "AddressFirstLine": "1", "Postcode": "E8 1AA"}, True),
+        (NAMES | PHONES | {"EmailAddress": "a@b"}, True),
+        (NAMES | PHONES | BORN, True),
+        (NAMES | PHONES | {"NhsCtasId": "1"}, True),
+        (PHONES | {"NhsNumber": "9434765919"}, True),
+    ],
+)
+def test_who_is_told_by_two_phone_numbers_alone_may_not_be_found_again(payload: dict[str, str], again: bool) -> None:
+    """Say a resident has mobile a and telephone b, and comes with mobile b and telephone c: the API takes them for one
+    and stores mobile "a / b" and telephone "b / c", of which neither equals what comes."""
+    assert is_found_again(payload) is again
