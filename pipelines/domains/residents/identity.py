@@ -53,11 +53,11 @@ def identify(feed: Feed, cells: Cells, key: str, secret: bytes) -> Identity:
     )
 
 
-def find_repeats(identities: Iterable[Identity]) -> Iterator[int | None]:
-    """For each row the place of the first one that says the same; None for that one itself."""
+def find_repeats(identities: Iterable[Identity | None]) -> Iterator[int | None]:
+    """For each row the place of the first one that says the same; None for that one itself, and for one without."""
     seen: dict[bytes, int] = {}
     for place, identity in enumerate(identities):
-        first = seen.setdefault(bytes.fromhex(identity.content), place)
+        first = place if identity is None else seen.setdefault(bytes.fromhex(identity.content), place)
         yield None if first == place else first
 
 

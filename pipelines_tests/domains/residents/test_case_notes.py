@@ -96,7 +96,7 @@ def test_what_a_note_merely_contains_is_no_note(one: str, other: str) -> None:
         (["[1, " * 5_000], "call back", False),
         (['{"note": "call\nback"}'], "call\nback", True),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_a_stored_note_may_be_anything(notes: list[str], text: str, is_there: bool) -> None:
     """In the reference one that is a list ends the run, and one that is no JSON brings a second note at each run."""

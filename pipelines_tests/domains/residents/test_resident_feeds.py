@@ -11,6 +11,7 @@ from pipelines.domains.residents.dates import USUAL_FORMS, BadDay, DayColumn
 from pipelines.domains.residents.faults import Reject, Rejected, Skip, Skipped
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
+from pipelines.domains.residents.feeds.filters import read_excluded
 from pipelines.domains.residents.feeds.sources import cell, constant, house_and_line
 from pipelines.domains.residents.rows import Mapped, map_cells
 from pipelines.domains.residents.sheet import read_sheet
@@ -170,6 +171,15 @@ def test_filters_judge_in_their_order_and_before_anything_else(
     feed: Feed, changes: dict[str, str], verdict: Skipped | Rejected
 ) -> None:
     assert unsent(feed, changes) == verdict
+
+
+@pytest.mark.parametrize(
+    ("setting", "excluded"),
+    [("", set()), (" a1 ,b2,", {"a1", "b2"}), (",  ,", set()), ("a1", {"a1"}), ("a1\n, b2", {"a1", "b2"})],
+)
+def test_excluded_ids_are_trimmed_and_a_blank_one_excludes_nobody(setting: str, excluded: set[str]) -> None:
+    """The reference trims none of them, and does not start without the setting."""
+    assert read_excluded(setting) == excluded
 
 
 @pytest.mark.parametrize("place", ["Hackney", "CityofLondon", "City of London"])

@@ -11,6 +11,7 @@ from pipelines.domains.residents.calls import (
     CreateRequest,
     Done,
     Gone,
+    ListCases,
     Made,
     ReadRequest,
     Refused,
@@ -20,7 +21,7 @@ from pipelines.domains.residents.effects import is_parked, learn, next_step
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.progress import Kind, Plan, Standing, begin, plan_row
-from pipelines.domains.residents.replies import HelpRequest
+from pipelines.domains.residents.replies import Case, HelpRequest
 from pipelines_tests.domains.residents.api_model import Api, Fault, send
 from pipelines_tests.domains.residents.people import (
     CONTACT_TRACING,
@@ -258,6 +259,34 @@ def test_a_resident_with_a_shielding_case_gets_no_second_one() -> None:
     assert [one.help_needed for one in api.requests] == ["Shielding", "Welfare Call"]
     assert progress.case is None
     assert progress.standings[-2:] == (Standing.THERE, Standing.THERE)
+
+
+def test_a_case_that_may_have_been_made_is_the_newest_of_its_kind() -> None:
+    """There was none when it was asked for, so an older one is somebody else's only if it came in between."""
+    plan = planned(SELF_ISOLATION)
+    progress = begin(plan, {"request": Standing.DONE, "case": Standing.UNKNOWN}, request=5, resident=6)
+    step = next_step(plan, progress)
+    assert step == ListCases(6)
+    there = (Case(5, "Welfare Call"), Case(9, "Shielding"), Case(7, "Shielding"), Case(11, "EUSS"))
+    progress = learn(plan, progress, step, Cases(there))
+    assert progress.case == 9
+    step = next_step(plan, progress)
+    assert isinstance(step, AddNote)
+    assert (step.request, step.author) == (9, "Data Ingestion: Self Isolation")
+
+
+def test_notes_are_looked_for_in_the_request_that_was_found_not_in_the_earlier_one() -> None:
+    plan = planned(CONTACT_TRACING, Comments="call")
+    progress = begin(plan, earlier=7)
+    step = next_step(plan, progress)
+    assert step == ReadRequest(7)
+    progress = learn(plan, progress, step, HelpRequest(7, 6, "[call]"))
+    step = next_step(plan, progress)
+    assert isinstance(step, CreateRequest)
+    progress = learn(plan, progress, step, Made(8))
+    assert next_step(plan, progress) == ReadRequest(8)
+    progress = learn(plan, progress, ReadRequest(8), HelpRequest(8, 6, "[]"))
+    assert isinstance(next_step(plan, progress), AddNote)
 
 
 @pytest.mark.parametrize("standing", [Standing.OPEN, Standing.UNKNOWN])

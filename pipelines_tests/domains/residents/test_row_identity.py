@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
+from pipelines.domains.residents.feeds.sources import labelled
 from pipelines.domains.residents.identity import Identity, find_repeats, identify
 from pipelines.domains.residents.sheet import Line, read_sheet
 from pipelines_tests.domains.residents.people import (
@@ -71,6 +74,20 @@ def test_one_key_in_two_feeds_is_two() -> None:
     assert tracing.key != isolation.key
 
 
+def test_one_content_in_two_feeds_is_two() -> None:
+    other = dataclasses.replace(GENERIC, name="other")
+    assert identify(other, cells(GENERIC), "EUSS", SECRET).content != identity(GENERIC).content
+
+
+def test_a_column_that_is_new_to_a_feed_changes_no_row_that_leaves_it_blank() -> None:
+    """Else every sheet of before would be sent again."""
+    wider = dataclasses.replace(
+        GENERIC, columns=("New", *GENERIC.columns), notes=(*GENERIC.notes, labelled("New", "New"))
+    )
+    assert identify(wider, cells(GENERIC) | {"New": ""}, "EUSS", SECRET) == identity(GENERIC)
+    assert identify(wider, cells(GENERIC) | {"New": "x"}, "EUSS", SECRET) != identity(GENERIC)
+
+
 @ALL
 def test_without_the_installations_key_nobody_can_look_a_person_up(feed: Feed) -> None:
     one, other = identity(feed), identity(feed, secret=bytes(32))
@@ -86,9 +103,9 @@ def test_a_short_key_is_refused_without_being_named() -> None:
 
 
 def test_a_row_that_says_the_same_as_an_earlier_one_is_its_repeat() -> None:
-    rows = [{}, {"ID": "2"}, {}, {"first_name": "Wilma"}, {"ID": "2"}, {}]
-    repeats = list(find_repeats(identity(NSSS, row) for row in rows))
-    assert repeats == [None, None, 0, None, 1, 0]
+    rows = [{}, {"ID": "2"}, {}, {"first_name": "Wilma"}, {"ID": "2"}, None, None, {}]
+    repeats = list(find_repeats(None if row is None else identity(NSSS, row) for row in rows))
+    assert repeats == [None, None, 0, None, 1, None, None, 0]
 
 
 @given(st.lists(st.integers(0, 5), max_size=30))

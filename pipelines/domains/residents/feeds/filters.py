@@ -49,6 +49,11 @@ class NotExcluded:
         return Skipped(Skip.EXCLUDED) if cells[self.column] in context.excluded else None
 
 
+def read_excluded(setting: str) -> frozenset[str]:
+    """The ids of a setting, between commas and trimmed; a blank one is none, or it would exclude all without an id."""
+    return frozenset(one for one in map(str.strip, setting.split(",")) if one)
+
+
 @dataclass(frozen=True, slots=True)
 class AnyIs:
     """Passes rows in which one of some columns holds one of some texts."""
