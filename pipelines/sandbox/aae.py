@@ -9,8 +9,7 @@ import hashlib
 import secrets
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.sandbox.certificates import Certificates
+from pipelines.sandbox.running import running_in_a_thread
 
 _PATH = "/c19appdata"
 _BODY_BYTES = 1 << 30
@@ -224,27 +224,8 @@ async def serve(folder: Path, certificates: Certificates, key: str, port: int = 
 @contextmanager
 def running(folder: Path, certificates: Certificates, key: str, port: int = 0) -> Iterator[Aae]:
     """Runs the stand-in in a thread, for callers without an event loop; see `serve`."""
-    started: Future[tuple[Aae, Callable[[], object]]] = Future()
-
-    async def main() -> None:
-        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-        try:
-            async with serve(folder, certificates, key, port) as aae:
-                started.set_result((aae, lambda: loop.call_soon_threadsafe(stopped.set)))
-                await stopped.wait()
-        except Exception as error:
-            if started.done():
-                raise
-            started.set_exception(error)
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()), name="sandbox-aae", daemon=True)
-    thread.start()
-    aae, stop = started.result()
-    try:
+    with running_in_a_thread(lambda: serve(folder, certificates, key, port), "sandbox-aae") as aae:
         yield aae
-    finally:
-        stop()
-        thread.join()
 
 
 class _Refusal(ssl.SSLObject):
