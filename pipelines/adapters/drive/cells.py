@@ -1,0 +1,95 @@
+"""The text of cells.
+
+Here: what a stored value reads as. Not here: what a text means to a feed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import TypeAlias
+
+from pipelines.adapters.drive.contract import Row
+
+Stored: TypeAlias = str | int | float | Decimal | bool | date | datetime | time | timedelta | None
+
+_NUMBERS = {int, float, Decimal}  # compared as they are: a bool is no number here
+_CUT = " [cut here: {} characters more]"
+
+
+def read_row(number: int, stored: Sequence[Stored], *, left: int = 0) -> Row:
+    """A row from its stored values, the first of which stands ``left`` cells from the left."""
+    cells = [value if value.__class__ is str else text(value) for value in stored]
+    while cells and not cells[-1]:
+        del cells[-1]
+    if not cells:
+        return Row(number, ())
+    numbers = [place for place, value in enumerate(stored, left) if value.__class__ in _NUMBERS]
+    return Row(number, ("",) * left + tuple(cells), tuple(numbers))
+
+
+def with_blanks(rows: Iterable[Row]) -> Iterator[Row]:
+    """The rows that are not blank, and a blank one for each number that is left out before them."""
+    expected = 1
+    for row in rows:
+        if row.cells:
+            yield from (Row(number, ()) for number in range(expected, row.number))
+            yield row
+            expected = row.number + 1
+
+
+def text(value: Stored) -> str:
+    """What a stored value reads as.
+
+    A number is written out without an exponent, with as many digits as it takes to tell it from every other number
+    that a spreadsheet can store: 0.1 is stored as 0.1000000000000000055, and read as 0.1.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float | Decimal):
+        return _decimal(value)
+    return _time(value)
+
+
+def fitting(value: str, limit: int) -> str:
+    """The text, or as much of it as fits into ``limit`` UTF-16 units, and how much is left out."""
+    size = _units(value)
+    if size <= limit:
+        return value
+    kept = value.encode("utf-16-le", "surrogatepass")[: 2 * (limit - len(_CUT.format(size)))]
+    cut = kept.decode("utf-16-le", "ignore")
+    return cut + _CUT.format(len(value) - len(cut))
+
+
+def _units(value: str) -> int:
+    return len(value) if value.isascii() else len(value.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _decimal(value: float | Decimal) -> str:
+    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    plain = f"{exact:f}"
+    if "." in plain:
+        plain = plain.rstrip("0").removesuffix(".")
+    return "0" if plain == "-0" else plain
+
+
+def _time(value: date | datetime | time | timedelta | None) -> str:
+    if isinstance(value, datetime):
+        return _rounded(value).isoformat(" ").removesuffix(" 00:00:00")
+    if isinstance(value, timedelta):
+        return _duration(value)
+    return "" if value is None else value.isoformat()
+
+
+def _rounded(value: datetime) -> datetime:
+    """To the second: a moment is stored as a fraction of a day, which is seldom exact."""
+    return (value + timedelta(microseconds=500_000)).replace(microsecond=0)
+
+
+def _duration(value: timedelta) -> str:
+    seconds = round(value.total_seconds())
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
