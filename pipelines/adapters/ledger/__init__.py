@@ -83,6 +83,23 @@ class Ledger(Protocol):
     def renew(self, held: Iterable[Item], now: datetime, lease: timedelta) -> set[int]:
         """Extend the leases of those still held; returns their ids."""
 
+    def intend(self, items: Sequence[NewItem], owner: str, now: datetime, lease: timedelta) -> list[Item]:
+        """Take just these in hand, pending or superseded or never heard of, as what is about to happen.
+
+        One whose lease ran out is taken over, marked uncertain. Of a name of which any version is held nothing is
+        taken; another version whose lease ran out is superseded, uncertain as well. What is over stays as it is. An
+        item that is taken belongs to the parent that is given.
+
+        Returns:
+            All versions of these names, as they now stand: what was taken is claimed by ``owner``.
+        """
+
+    def named(self, queue: str, destination: str, names: Collection[str]) -> list[Item]:
+        """All versions of these names of a queue that are bound for ``destination``."""
+
+    def annotate(self, details: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
+        """Put these, by id, in the place of what settled items keep; of others nothing changes."""
+
     def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
         """Record outcomes whose fence still holds, with what they release; returns the ids that counted.
 

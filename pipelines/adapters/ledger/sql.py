@@ -15,13 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from pipelines.adapters.ledger import Family, Span, TakenIn, changes, journal, pauses, reading, settling
+from pipelines.adapters.ledger import Family, Span, TakenIn, changes, intending, journal, pauses, reading, settling
 from pipelines.adapters.ledger.claiming import Claim, claim
 from pipelines.adapters.ledger.connection import sqlite_engine
 from pipelines.adapters.ledger.postgres import PATIENCE, open_postgres
 from pipelines.adapters.ledger.recording import record
 from pipelines.adapters.ledger.restoring import restore
-from pipelines.adapters.ledger.rows import Row, insert, read_item
+from pipelines.adapters.ledger.rows import Row, chunks, insert, read_item
 from pipelines.adapters.ledger.schema import circuits, marks
 from pipelines.adapters.ledger.transactions import SqliteTransactor, Transactions
 from pipelines.core.circuit import Circuit
@@ -98,6 +98,14 @@ class SqlLedger:
         fences = {item.id: item.fence for item in held}
         return self._write(lambda connection: settling.renew(connection, fences, now + lease))
 
+    def intend(self, items: Sequence[NewItem], owner: str, now: datetime, lease: timedelta) -> list[Item]:
+        """Take named items in hand; see the protocol."""
+        return self._write(lambda connection: intending.intend(connection, items, owner, now, now + lease))
+
+    def annotate(self, details: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
+        """Replace what settled items keep; see the protocol."""
+        self._write(lambda connection: intending.annotate(connection, details, now))
+
     def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
         """Record outcomes and releases; see the protocol."""
         return self._write(lambda connection: settling.settle(connection, outcomes, now))
@@ -140,6 +148,11 @@ class SqlLedger:
             if len(page) < _PAGE:
                 return
             after = (page[-1].partition, page[-1].name, page[-1].id)
+
+    def named(self, queue: str, destination: str, names: Collection[str]) -> list[Item]:
+        """All versions of some names; see the protocol."""
+        found = (self._read(reading.versions(queue, destination, chunk)) for chunk in chunks(sorted(names)))
+        return [read_item(row) for rows in found for row in rows]
 
     def standings(
         self, queue: str, span: Span | None = None, destination: str | None = None, *, unsettled: bool = False
