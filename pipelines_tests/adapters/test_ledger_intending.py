@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.core.work import Item, NewItem, State
-from pipelines_tests.adapters.ledgers import LEASE, NOW, QUEUE, claim, end, new
+from pipelines_tests.adapters.ledgers import LEASE, NOW, QUEUE, claim, end, new, states
 
 LATER = NOW + LEASE + timedelta(seconds=1)
 
@@ -87,6 +87,16 @@ def test_only_the_names_of_one_queue_and_destination_are_found(ledger: Ledger) -
 def test_only_what_is_settled_is_annotated(ledger: Ledger) -> None:
     done, held = intend(ledger, new(), new("b"))
     ledger.settle([end(done, detail={"request": 7})], NOW)
-    ledger.annotate({done.id: {"request": 7, "resident": 3}, held.id: {"resident": 4}}, NOW)
-    ledger.annotate({}, NOW)
+    details = {done.id: {"request": 7, "resident": 3}, held.id: {"resident": 4}}
+    assert ledger.intend([], "run", NOW, LEASE, details=details) == []
     assert [dict(item.detail) for item in ledger.items(QUEUE)] == [{"request": 7, "resident": 3}, {}]
+
+
+def test_what_is_over_is_recorded_with_what_is_next(ledger: Ledger) -> None:
+    """Both or neither: a crash between them would leave an effect nobody heard of, or one that is asked for again."""
+    (first,) = intend(ledger, new())
+    (second,) = ledger.intend(
+        [new("b")], "run", NOW, LEASE, outcomes=[end(first)], there=[new("c", state=State.SETTLED, settled_at=NOW)]
+    )
+    assert (second.name, second.state) == ("b", State.CLAIMED)
+    assert states(ledger) == {"a.json 1": State.SETTLED, "b 1": State.CLAIMED, "c 1": State.SETTLED}

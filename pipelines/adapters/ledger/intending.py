@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from pipelines.adapters.ledger import reading
 from pipelines.adapters.ledger.locks import lock_names
-from pipelines.adapters.ledger.rows import ITEM, chunks, new_row, read_item
+from pipelines.adapters.ledger.rows import ITEM, Row, chunks, new_row, read_item
 from pipelines.adapters.ledger.schema import work
 from pipelines.core.work import Item, NewItem, State
 
@@ -29,6 +29,8 @@ def intend(
     connection: sa.Connection, items: Sequence[NewItem], owner: str, now: datetime, until: datetime
 ) -> list[Item]:
     """Take these in hand, absent ones too, where nobody holds their name; returns all versions of their names."""
+    if not items:
+        return []
     wanted = {_identity(item): item for item in items}
     lock_names(connection, (one[:-1] for one in wanted))
     found = {item.id: item for item in _versions(connection, wanted)}
@@ -84,8 +86,14 @@ def _insert(
     if not items:
         return {}
     rows = [{**new_row(item, now), **hand, "fence": 1} for item in items]
-    inserted = connection.execute(sa.insert(work).returning(*ITEM), rows)
-    return {item.id: item for item in map(read_item, inserted)}
+    # In their order, so that nothing but the ids need come back.
+    inserted = connection.execute(sa.insert(work).returning(work.c.id, sort_by_parameter_order=True), rows)
+    return {one: _item(one, row) for one, row in zip(inserted.scalars(), rows, strict=True)}
+
+
+def _item(one: int, row: Row) -> Item:
+    facts = {name: value for name, value in row.items() if name != "newest"}
+    return Item(**{**facts, "id": one})
 
 
 def _take(connection: sa.Connection, items: Mapping[int, NewItem], hand: Mapping[str, Any]) -> dict[int, Item]:

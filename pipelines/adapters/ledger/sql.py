@@ -15,7 +15,18 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from pipelines.adapters.ledger import Family, Span, TakenIn, changes, intending, journal, pauses, reading, settling
+from pipelines.adapters.ledger import (
+    NOTHING,
+    Family,
+    Span,
+    TakenIn,
+    changes,
+    intending,
+    journal,
+    pauses,
+    reading,
+    settling,
+)
 from pipelines.adapters.ledger.claiming import Claim, claim
 from pipelines.adapters.ledger.connection import sqlite_engine
 from pipelines.adapters.ledger.postgres import PATIENCE, open_postgres
@@ -98,13 +109,26 @@ class SqlLedger:
         fences = {item.id: item.fence for item in held}
         return self._write(lambda connection: settling.renew(connection, fences, now + lease))
 
-    def intend(self, items: Sequence[NewItem], owner: str, now: datetime, lease: timedelta) -> list[Item]:
+    def intend(
+        self,
+        items: Sequence[NewItem],
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        *,
+        outcomes: Sequence[Outcome] = (),
+        there: Sequence[NewItem] = (),
+        details: Mapping[int, Mapping[str, Any]] = NOTHING,
+    ) -> list[Item]:
         """Take named items in hand; see the protocol."""
-        return self._write(lambda connection: intending.intend(connection, items, owner, now, now + lease))
 
-    def annotate(self, details: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
-        """Replace what settled items keep; see the protocol."""
-        self._write(lambda connection: intending.annotate(connection, details, now))
+        def go_on(connection: sa.Connection) -> list[Item]:
+            settling.settle(connection, outcomes, now)
+            record(connection, there, now)
+            intending.annotate(connection, details, now)
+            return intending.intend(connection, items, owner, now, now + lease)
+
+        return self._write(go_on)
 
     def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
         """Record outcomes and releases; see the protocol."""
