@@ -132,12 +132,15 @@ class Journey:
             await self._fail(step, items, outcome)
 
     async def _settle(self, step: Step, items: Sequence[Item], answer: Answer, outcome: Outcome) -> None:
+        before = self._progress
         self._learn(step, answer)
         kind = self._row.plan.effects[step.effects[0]].kind
         detail: dict[str, Any] = {str(kind): answer.id} if isinstance(answer, Made) else {}
         if kind is Kind.REQUEST and self._progress.address_left_out:
             detail[memory.ADDRESS_LEFT_OUT] = True
         await self._end(step, items, replace(outcome, state=State.SETTLED, reason=None, detail=detail))
+        # What was read before may show, now that the request is known, that its note is there.
+        await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
 
     async def _fail(self, step: Step, items: Sequence[Item], outcome: Outcome) -> None:
         """The call failed, or nobody knows: it is tried again later, or no more."""

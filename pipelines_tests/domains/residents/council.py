@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
+from python_calamine import CalamineWorkbook
 
 from pipelines.adapters.drive import Drive, open_drive
 from pipelines.adapters.here_to_help import open_here_to_help
@@ -30,7 +31,8 @@ from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.journey import Terms
 from pipelines.domains.residents.memory import effects_queue, sheets_queue
-from pipelines.domains.residents.sheets import RESULTS, Work
+from pipelines.domains.residents.sheets import RESULTS, Work, outcomes_queue
+from pipelines.domains.residents.writing import Writing
 from pipelines_tests.domains.residents.people import cells
 
 if TYPE_CHECKING:
@@ -128,6 +130,31 @@ class Council:
         made = work_through(self.ledger, self.queue, lambda: work.outcome, POLICY, shift, destination=self.url)
         ids = [item.id for item in made]
         return [item for item in self.sheets() if item.id in ids]
+
+    def writing(self) -> Writing:
+        """How outcomes are written."""
+        return Writing(self.feed, self.drive, self.ledger, POLICY, SECRET, frozenset(), lambda: self.now)
+
+    def write(self) -> list[Item]:
+        """One run over the outcomes that are due; returns what they became."""
+        shift = Shift("writer", self.terms.lease, now=lambda: self.now)
+        made = work_through(self.ledger, outcomes_queue(self.feed), lambda: self.writing().outcome, POLICY, shift)
+        ids = [item.id for item in made]
+        return [item for item in self.outcomes() if item.id in ids]
+
+    def outcomes(self) -> list[Item]:
+        """Every outcome that was asked for."""
+        return sorted(self.ledger.items(outcomes_queue(self.feed)), key=lambda item: item.id)
+
+    def outbound(self) -> Path:
+        """The folder of the outcomes."""
+        return self.folder / "drive" / self.feed.name / "outbound"
+
+    def told(self, name: str, tab: str) -> list[dict[str, str]]:
+        """The rows of a tab of an outcome, by its columns; the last of those that stand twice."""
+        sheet = CalamineWorkbook.from_path(self.outbound() / f"{name}.xlsx").get_sheet_by_name(tab)
+        header, *rows = sheet.to_python(skip_empty_area=False)
+        return [dict(zip(map(str, header), map(str, row), strict=True)) for row in rows]
 
     def settle(self, *, most: int = 50) -> None:
         """Run after run, the clock set on to when work is due, until none is."""

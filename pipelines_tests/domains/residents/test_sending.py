@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines.core.work import Reason, State
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.sandbox.here_to_help import Behaviour, Call, Cut, HereToHelp
 from pipelines_tests.domains.residents.conftest import Open
-from pipelines_tests.domains.residents.council import hold, people
+from pipelines_tests.domains.residents.council import Council, hold, people
 
 
 @pytest.mark.parametrize("feed", FEEDS)
@@ -94,7 +96,7 @@ def test_one_call_of_each_kind_fails_and_all_comes_out_as_if_it_had_not(
     council = open_council(feed)
     council.drop("a.csv", *people(2, council.feed))
     calls = [call for call in Call if call is not Call.PING]
-    api.behave(*(Behaviour(**{**_facts(trouble), "calls": call, "times": 1}) for call in calls))
+    api.behave(*(replace(trouble, calls=call, times=1) for call in calls))
     council.settle()
     assert council.results() == {"sent": 2}
     requests = 4 if feed == "self_isolation" else 2
@@ -154,7 +156,3 @@ def test_a_row_that_stands_twice_is_sent_once(council: Council, api: HereToHelp)
     council.settle()
     assert council.results() == {"duplicate": 2, "sent": 2}
     assert hold(api) == (2, 2, 2)
-
-
-def _facts(behaviour: Behaviour) -> dict[str, object]:
-    return {name: getattr(behaviour, name) for name in behaviour.__dataclass_fields__}
