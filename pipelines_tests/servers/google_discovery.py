@@ -75,7 +75,11 @@ class Method:
         errors = [error.message for error in _validator(self.document, self.response).iter_errors(body)]
         assert not errors, (self.id, errors)
         schemas = _document(self.document)["schemas"]
-        return _masked(body, _mask(fields), {"$ref": self.response}, schemas) if fields else body
+        if not fields:
+            return body
+        mask, schema = _mask(fields), {"$ref": self.response}
+        _check_mask(mask, schema, schemas)
+        return _masked(body, mask, schema, schemas)
 
 
 def method_of(verb: str, path: str) -> tuple[Method, dict[str, str]]:
@@ -170,6 +174,8 @@ def _names(tokens: list[str]) -> tuple[Json, list[str]]:
         inner: Json = {}
         if tokens[:1] == ["("]:
             inner, tokens = _names(tokens[1:])
+            if tokens[:1] != [")"]:
+                raise Refused("a parenthesis of a mask is not closed")
             tokens = tokens[1:]
         node = found
         for name in path[:-1]:
@@ -181,15 +187,22 @@ def _names(tokens: list[str]) -> tuple[Json, list[str]]:
     return found, tokens
 
 
+def _check_mask(mask: Json, schema: Json, schemas: Json) -> None:
+    while "$ref" in schema or "items" in schema:
+        schema = schemas[schema["$ref"]] if "$ref" in schema else schema["items"]
+    known = schema.get("properties", {})
+    for name, inner in mask.items():
+        if name not in known:
+            raise Refused(f"there is no field {name}")
+        _check_mask(inner, known[name], schemas)
+
+
 def _masked(body: Json, mask: Json, schema: Json, schemas: Json) -> Json:
     if "$ref" in schema:
         schema = schemas[schema["$ref"]]
-    if not mask or "*" in mask:
+    if not mask:
         return body
     if isinstance(body, list):
         return [_masked(item, mask, schema["items"], schemas) for item in body]
-    known = schema.get("properties", {})
-    unknown = set(mask) - set(known)
-    if unknown:
-        raise Refused(f"fields that there are not: {sorted(unknown)}")
+    known = schema["properties"]
     return {name: _masked(body[name], inner, known[name], schemas) for name, inner in mask.items() if name in body}

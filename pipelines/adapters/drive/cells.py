@@ -5,10 +5,11 @@ Here: what a stored value reads as. Not here: what a text means to a feed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TypeAlias
+from types import NoneType
+from typing import Any, TypeAlias
 
 from pipelines.adapters.drive.contract import Row
 
@@ -20,13 +21,12 @@ _CUT = " [cut here: {} characters more]"
 
 def read_row(number: int, stored: Sequence[Stored], *, left: int = 0) -> Row:
     """A row from its stored values, the first of which stands ``left`` cells from the left."""
-    cells = [value if value.__class__ is str else text(value) for value in stored]
+    cells = [value if value.__class__ is str else _READ[value.__class__](value) for value in stored]
+    odd = [place for place, value in enumerate(stored) if value.__class__ is not str]
+    numbers = tuple([place + left for place in odd if stored[place].__class__ in _NUMBERS]) if odd else ()
     while cells and not cells[-1]:
         del cells[-1]
-    if not cells:
-        return Row(number, ())
-    numbers = [place for place, value in enumerate(stored, left) if value.__class__ in _NUMBERS]
-    return Row(number, ("",) * left + tuple(cells), tuple(numbers))
+    return Row(number, ("",) * left + tuple(cells), numbers) if cells else Row(number, ())
 
 
 def with_blanks(rows: Iterable[Row]) -> Iterator[Row]:
@@ -45,13 +45,7 @@ def text(value: Stored) -> str:
     A number is written out without an exponent, with as many digits as it takes to tell it from every other number
     that a spreadsheet can store: 0.1 is stored as 0.1000000000000000055, and read as 0.1.
     """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, int | float | Decimal):
-        return _decimal(value)
-    return _time(value)
+    return _READ[value.__class__](value)
 
 
 def fitting(value: str, limit: int) -> str:
@@ -69,19 +63,13 @@ def _units(value: str) -> int:
 
 
 def _decimal(value: float | Decimal) -> str:
-    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    plain = f"{exact:f}"
+    plain = str(value)
+    plain = plain.removesuffix(".0")
+    if "E" in plain or "e" in plain:
+        plain = f"{Decimal(plain):f}"
     if "." in plain:
         plain = plain.rstrip("0").removesuffix(".")
     return "0" if plain == "-0" else plain
-
-
-def _time(value: date | datetime | time | timedelta | None) -> str:
-    if isinstance(value, datetime):
-        return _rounded(value).isoformat(" ").removesuffix(" 00:00:00")
-    if isinstance(value, timedelta):
-        return _duration(value)
-    return "" if value is None else value.isoformat()
 
 
 def _rounded(value: datetime) -> datetime:
@@ -93,3 +81,17 @@ def _duration(value: timedelta) -> str:
     seconds = round(value.total_seconds())
     sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
     return f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+_READ: Mapping[type, Callable[[Any], str]] = {
+    str: str,
+    float: _decimal,
+    int: str,
+    Decimal: _decimal,
+    bool: lambda value: "TRUE" if value else "FALSE",
+    date: date.isoformat,
+    datetime: lambda value: _rounded(value).isoformat(" ").removesuffix(" 00:00:00"),
+    time: time.isoformat,
+    timedelta: _duration,
+    NoneType: lambda _: "",
+}

@@ -18,6 +18,7 @@ from pipelines.adapters.drive.contract import Row, SheetUnreadable
 
 _DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 _OTHERS = {"|": "a bar", "^": "a caret", "~": "a tilde", ":": "a colon"}
+_NONE = (0, 0)
 _SAMPLE = 50
 """So many rows tell what stands between their cells: the header is in the first ten."""
 
@@ -52,28 +53,28 @@ def _encoding(content: bytes) -> str:
 def _delimiter(content: bytes, encoding: str) -> tuple[str, int]:
     """What stands between cells, and how many rows come before the first: one, if that is there to say it.
 
-    It is what makes the most cells in rows of one length: a comment may have any number of commas, but not each row
-    has the same number of them.
+    It is what makes the most rows of one length, and of these the longest: a comment may have any number of commas, but
+    not each row has the same number of them.
     """
     first = next(_lines(content, encoding), "").rstrip("\r\n")
     if first[:4].lower() == "sep=" and first[4:] in _DELIMITERS:
         return first[4:], 1
     cells = {delimiter: _cells(content, encoding, delimiter) for delimiter in _DELIMITERS}
     best = max(cells, key=lambda delimiter: cells[delimiter])
-    if not cells[best] and not all(line.isspace() for line in _lines(content, encoding)):
-        seen = [name for other, name in _OTHERS.items() if _cells(content, encoding, other)]
+    if cells[best] == _NONE and not all(line.isspace() for line in _lines(content, encoding)):
+        seen = [name for other, name in _OTHERS.items() if _cells(content, encoding, other) != _NONE]
         what = f"seen: {', '.join(seen)}" if seen else "nothing else that could"
         raise SheetUnreadable(f"neither {', '.join(_DELIMITERS.values())} stands between cells; {what}")
     return best, 0
 
 
-def _cells(content: bytes, encoding: str, delimiter: str) -> int:
-    """How many cells a delimiter makes in the first rows of one length, not counting one for each row."""
+def _cells(content: bytes, encoding: str, delimiter: str) -> tuple[int, int]:
+    """Of the first rows that a delimiter makes cells in, how many there are of one length, and that length."""
     widths: Counter[int] = Counter()
     records = csv.reader(_lines(content, encoding), delimiter=delimiter)
     with suppress(csv.Error):  # it may be the wrong one; if it is the right one, this comes again when it is read
         widths.update(len(record) for record in islice(records, _SAMPLE))
-    return max((count * (width - 1) for width, count in widths.items()), default=0)
+    return max(((count, width) for width, count in widths.items() if width > 1), default=_NONE)
 
 
 def _records(content: bytes, encoding: str, delimiter: str) -> Iterator[list[str]]:

@@ -16,7 +16,7 @@ from typing import IO
 from pipelines.adapters.drive.cells import Stored
 from pipelines.adapters.drive.contract import SheetUnreadable
 
-_BLOCK = 4 << 20  # bytes of XML
+_BLOCK = 1 << 18  # bytes of XML
 _ROWS = 4096  # of a block, the missing ones between others counted
 _LAST_ROW = 1 << 20
 
@@ -24,6 +24,9 @@ _ROW = re.compile(rb'<row\b(?:[^>]*?\br="(\d+)"|[^>]*>\s*<c\b[^>]*?\br="[A-Z]+(\
 _BEYOND = re.compile(rb'<c r="[A-Z]{3}')  # no feed has half as many columns as there are before AAA
 _BEYOND_ANYWHERE = re.compile(rb'<c\b[^>]*?\br="[A-Z]{3}')
 _REFERENCE = re.compile(rb'(<c\b[^>]*?)\bt="s"([^>]*>\s*<v>)')
+
+_TEXT = re.compile(r'<si><t(?: xml:space="preserve")?>([^<]*)</t></si>')
+_WRITTEN = ("&", "\r", "_x", "<!")  # other than it reads
 
 _TAB = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
 _TAB_END = b"</sheetData></worksheet>"
@@ -73,15 +76,27 @@ def row_blocks(xml: IO[bytes], texts: Texts | None) -> Iterator[tuple[bytes, int
             yield b"".join((head, rows, _TAB_END)), above
 
 
-def text_blocks(xml: IO[bytes]) -> Iterator[tuple[bytes, int]]:
-    """The shared texts as tabs of one row, and how many cells there are in each; nothing if they can't be told."""
+def text_blocks(xml: IO[bytes]) -> Iterator[bytes]:
+    """The shared texts, as many at a time as there are in a block."""
     for piece in _pieces(xml, b"</si>"):
-        _, found, rest = piece.partition(b"<si")
-        count = rest.count(b"<si>") + rest.count(b"<si/>") + 1
-        if found:
-            cells = found + rest[: rest.rfind(b"</si>") + 5] if b"</si>" in rest else found + rest.rpartition(b">")[0]
-            cells = cells.replace(b"<si/>", _CELL + _CELL_END).replace(b"<si>", _CELL).replace(b"</si>", _CELL_END)
-            yield b"".join((_TAB, b"<row>", cells, b"</row>", _TAB_END)), count
+        start, end = piece.find(b"<si"), max(piece.rfind(b"</si>"), piece.rfind(b"<si/>"))
+        if 0 <= start <= end:
+            yield piece[start : end + 5]
+
+
+def plain_texts(block: bytes) -> list[str] | None:
+    """The texts of a block, if each is of one piece, and none is written in another way than it reads."""
+    shown = block.decode()
+    if any(mark in shown for mark in _WRITTEN):
+        return None
+    texts: list[str] = _TEXT.findall(shown)
+    return texts if len(texts) == shown.count("<si") else None
+
+
+def texts_tab(block: bytes) -> tuple[bytes, int]:
+    """The texts of a block as a tab of one row, and how many cells that has, the empty ones at its end too."""
+    cells = block.replace(b"<si/>", _CELL + _CELL_END).replace(b"<si>", _CELL).replace(b"</si>", _CELL_END)
+    return b"".join((_TAB, b"<row>", cells, b"</row>", _TAB_END)), block.count(b"<si>") + block.count(b"<si/>")
 
 
 def _pieces(xml: IO[bytes], end: bytes) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Rows from workbooks, as calamine reads them: an ods as a whole, an xlsx in blocks of some thousand rows.
+"""Rows from workbooks, as calamine reads them: an ods as a whole, an xlsx in blocks of some hundred rows.
 
 Calamine makes a table of a whole tab, of all cells between its corners, in 2.4 KB for a row of 25 texts. So each block
 of an xlsx is given to it as a workbook of its own. That takes little memory for the rows, and a stray cell in the last
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,12 +22,19 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError
 
 from pipelines.adapters.drive.cells import Stored, read_row, with_blanks
 from pipelines.adapters.drive.contract import Row, SheetUnreadable
-from pipelines.adapters.drive.parts import Texts, row_blocks, text_blocks
+from pipelines.adapters.drive.parts import Texts, plain_texts, row_blocks, text_blocks, texts_tab
 
 _WORKBOOK = "xl/workbook.xml"
 _RELATIONS = "xl/_rels/workbook.xml.rels"
 _SHARED = "xl/sharedStrings.xml"
 _NEEDED = {"[Content_Types].xml", "_rels/.rels", _WORKBOOK, _RELATIONS, "xl/styles.xml"}
+
+# Blank rows, and columns, are written as one: ten thousand, and a hundred, or more. At the end they do no harm.
+_ROW_GAP = re.compile(rb'<table:table-row\b[^>]*number-rows-repeated="\d{5,}"')
+_FAR = re.compile(
+    rb'number-columns-repeated="\d{3,}"[^>]*(?:/>|></table:table-cell>)\s*<table:table-cell\b[^>]*office:value-type'
+    rb'|<table:table-cell\b(?=[^>]*office:value-type)[^>]*number-columns-repeated="\d{3,}"'
+)
 
 _DAMAGE = (
     BadZipFile,
@@ -60,7 +68,10 @@ def xlsx_rows(content: bytes) -> Iterator[Row]:
 
 def ods_rows(content: bytes) -> Iterator[Row]:
     """The rows of the first tab of an ods. Raises ``SheetUnreadable``."""
-    with _damage("an ods"):
+    with _damage("an ods"), ZipFile(io.BytesIO(content)) as archive:
+        first, _, _ = archive.read("content.xml").partition(b"</table:table>")
+        if any(b"office:value-type" in first[gap.start() :] for gap in _ROW_GAP.finditer(first)) or _FAR.search(first):
+            raise SheetUnreadable("there are cells far below the others, or far to the right")
         yield from with_blanks(_rows(io.BytesIO(content), 0, None))
 
 
@@ -78,7 +89,7 @@ def _xml(archive: ZipFile, name: str) -> ElementTree.Element:
 
 
 def _shared_texts(archive: ZipFile, others: dict[str, bytes], part: str) -> Texts | None:
-    """The shared texts, read as cells of tabs of their own; if they can't be, calamine is left to find them itself."""
+    """The shared texts, those that are not plain read as cells; if none is found, calamine is left to look for them."""
     if _SHARED not in archive.namelist():
         return None
     texts = Texts(_text_blocks(archive, others, part))
@@ -89,10 +100,15 @@ def _shared_texts(archive: ZipFile, others: dict[str, bytes], part: str) -> Text
 
 def _text_blocks(archive: ZipFile, others: Mapping[str, bytes], part: str) -> Iterator[list[str]]:
     with archive.open(_SHARED) as xml:
-        for block, count in text_blocks(xml):
-            _, left, table = _table(_with(others, part, block))
-            found = [str(text) for row in table for text in row]  # without those that are empty at either end
-            yield [""] * left + found + [""] * (count - left - len(found))
+        for block in text_blocks(xml):
+            yield plain_texts(block) or _odd_texts(block, others, part)
+
+
+def _odd_texts(block: bytes, others: Mapping[str, bytes], part: str) -> list[str]:
+    tab, count = texts_tab(block)
+    _, left, table = _table(_with(others, part, tab))
+    found = [str(text) for row in table for text in row]  # without those that are empty at either end
+    return [""] * left + found + [""] * (count - left - len(found))
 
 
 def _with(others: Mapping[str, bytes], part: str, block: bytes) -> IO[bytes]:
