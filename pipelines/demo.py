@@ -18,14 +18,20 @@ from pipelines.core.work import State
 from pipelines.domains.mobile import feeds, files
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.domains.mobile.totals import total
+from pipelines.domains.residents import totals as residents
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.memory import sheets_queue
 from pipelines.environment import Environment, ledger_password
-from pipelines.sandbox.addresses import sandbox_running
+from pipelines.sandbox.addresses import all_running
 from pipelines.sandbox.landing import land_samples
+from pipelines.sandbox.sheets import drop_samples
 from pipelines.sandbox.uploads import UploadFile
 from pipelines.settle import Ran, recorded_partitions, settle
 
 REAL_MAPPING = "mobile/PD_LA_to_MergedPD_LA.csv"
 REAL_POPULATION = "mobile/analytics-postcode-demographic-geographic-lookup.csv"
+
+_SHEET_ROWS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ def demo_environment(environment: Environment) -> Environment:
         privacy_mapping=str(mapping.absolute()) if real else "",
         population=str(population.absolute()) if real else "",
         uploads_quiet_seconds=0,
+        drive="",
+        here_to_help="sandbox://here-to-help",
     )
 
 
@@ -64,17 +72,24 @@ def demonstrate(environment: Environment, packages: int, events: int, say: Calla
     pairs = [(entry.district, entry.authority) for entry in mapping.entries]
     say(f"Landing {packages:,} packages and {events:,} events over 48 hours in {environment.landing}")
     landed = land_samples(environment.landing, pairs, utc_now(), packages=packages, events=events)
+    dropped = drop_samples(environment.home / "drive", utc_now().date(), rows=_SHEET_ROWS)
+    say(f"Dropping {len(dropped)} sheets of {_SHEET_ROWS} residents each in {environment.drive}")
     runs: list[Ran] = []
-    with sandbox_running(environment.sandbox, utc_now()) as aae:
+    with all_running(environment.sandbox, utc_now()) as sandbox:
         for ran in settle(environment):
             say(f"  {ran}")
             runs.append(ran)
-        received = Counter(one.name for one in aae.received() if one.kept)
+        received = Counter(one.name for one in sandbox.aae.received() if one.kept)
+        stored = sandbox.here_to_help.count()
     figures: dict[str, str] = {}
     expected = {"every run succeeds": (sum(ran.success for ran in runs), len(runs))}
     with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
         for feed in feeds.FEEDS.values():
             told, compared = _compare(feed, [file for file in landed if file.feed == feed.queue], ledger)
+            figures |= told
+            expected |= compared
+        for feed_name, count in dropped.items():
+            told, compared = _compare_sheet(environment, feed_name, count, ledger)
             figures |= told
             expected |= compared
     expected["nothing is sent twice"] = (received.total(), len(received))
@@ -84,6 +99,9 @@ def demonstrate(environment: Environment, packages: int, events: int, say: Calla
     receipts = sum(pq.read_metadata(path).num_rows for path in _files(environment.lake, "aae/receipts"))
     figures |= {
         "receipts": f"{receipts:,}",
+        "residents, requests, notes in the sandbox's Here to Help": (
+            f"{stored.residents:,}, {stored.help_requests:,}, {stored.case_notes:,}"
+        ),
         "runs": f"{len(runs)}",
         "mapping": f"{mapping.rows:,} rows, version {mapping.version}",
         "hours recorded": str(recorded_partitions(environment, "aae/packages")),
@@ -121,6 +139,22 @@ def _compare(
     }
     told = {f"{feed.queue}: {name}": value for name, value in figures.items()}
     return told, {f"{feed.queue}: {what}": pair for what, pair in expected.items()}
+
+
+def _compare_sheet(
+    environment: Environment, feed: str, rows: int, ledger: Ledger
+) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+    """What became of a sheet's rows, and beside what should have."""
+    of = FEEDS[feed]
+    settled = [item for item in ledger.items(sheets_queue(of)) if item.state is State.SETTLED]
+    totals = residents.total(settled)
+    written = list((environment.home / "drive" / feed / "outbound").glob("*.xlsx"))
+    figures = {f"residents/{feed}": ", ".join(f"{result} {count}" for result, count in sorted(totals.results.items()))}
+    expected = {
+        "every row is accounted for": (totals.results.total(), rows),
+        "every sheet is written back": (len(written), len(of.books)),
+    }
+    return figures, {f"residents/{feed}: {what}": pair for what, pair in expected.items()}
 
 
 def _files(lake: str, folder: str) -> list[Path]:

@@ -12,8 +12,8 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.objects import Objects
 from pipelines.core.rhythms import Mark
 
-RECEIPTS = "aae/receipts"
-"""The folder of the lake that tells of deliveries."""
+RECEIPTS = ("aae/receipts", "residents/receipts")
+"""The folders of the lake that tell of what left."""
 
 _OUTPUTS = ("mobile/packages", "mobile/events")
 """The folders of the lake whose objects may have been delivered before the first receipts were written."""
@@ -31,7 +31,7 @@ def is_lost(ledger: Ledger, lake: Objects) -> bool:
     mark = ledger.mark(_MARK)
     if mark is not None:
         return mark.position == _BEGUN
-    if _holds(lake, RECEIPTS):
+    if any(_holds(lake, folder) for folder in RECEIPTS):
         return True
     return not ledger.queues() and any(_holds(lake, folder) for folder in _OUTPUTS)
 

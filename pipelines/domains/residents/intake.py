@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
-from pipelines.adapters.drive import Drive
+from pipelines.adapters.drive import Drive, Sheet
 from pipelines.adapters.ledger import Ledger
 from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines.domains.residents.dates import london_day
@@ -26,25 +27,47 @@ class Intake:
     newest: datetime | None = None
 
 
-def take_in(feed: Feed, drive: Drive, ledger: Ledger, destination: str, secret: bytes, now: datetime) -> Intake:
+def take_in(
+    feeds: Collection[Feed], drive: Drive, ledger: Ledger, destination: str, secret: bytes, now: datetime
+) -> dict[str, Intake]:
     """Record every sheet, and every version of one, that is not known yet.
 
     Args:
-        feed: whose inbound folder is looked at.
-        drive: where it is.
+        feeds: whose inbound folders are looked at, all of them in one listing.
+        drive: where they are.
         ledger: the ledger.
         destination: the API that new sheets are bound for; known ones stay bound for theirs.
         secret: the installation's key.
         now: the time; a sheet belongs to the day of it, in UTC.
 
+    Returns:
+        What was found, by the feed's name.
+
     Raises:
         DriveError: not all that is there could be seen; then nothing is recorded.
     """
-    queue = sheets_queue(feed)
-    known = list(ledger.items(queue))
-    found = recognise(drive, drive.sheets([feed.name], now), known, secret)
+    if not feeds:
+        return {}
+    sheets = drive.sheets([feed.name for feed in feeds], now)
+    found = {
+        feed.name: (feed, _recognise(feed, [one for one in sheets if one.feed == feed.name], drive, ledger, secret))
+        for feed in feeds
+    }
+    return {name: _record(feed, *those, ledger, destination, now) for name, (feed, those) in found.items()}
+
+
+def _recognise(
+    feed: Feed, sheets: Sequence[Sheet], drive: Drive, ledger: Ledger, secret: bytes
+) -> tuple[list[Found], list[Item]]:
+    known = list(ledger.items(sheets_queue(feed)))
+    return recognise(drive, sheets, known, secret), known
+
+
+def _record(
+    feed: Feed, found: Sequence[Found], known: Sequence[Item], ledger: Ledger, destination: str, now: datetime
+) -> Intake:
     there = {(item.name, item.version): item for item in known}
-    items = [new_item(one, there.get((one.name, one.version)), queue, destination, now) for one in found]
+    items = [new_item(one, there.get((one.name, one.version)), sheets_queue(feed), destination, now) for one in found]
     taken = ledger.take_in(items, now)
     for one in found:
         _note_move(ledger, there.get((one.name, one.version)), one, now)

@@ -15,12 +15,14 @@ import orjson
 import pyarrow as pa
 
 from pipelines.adapters.ledger import Family, Ledger, Span
+from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects
 from pipelines.core.work import Item, NewItem, State
 from pipelines.day_tables import put_table, read_rows
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.memory import effects_queue, sheets_queue
 from pipelines.domains.residents.sheets import RECEIPTS, REFUSED, RESULTS, ROWS
+from pipelines.lost import make_whole, refuse_if_lost
 
 _MOMENT = pa.timestamp("us", tz="UTC")
 
@@ -73,8 +75,13 @@ _AT_ONCE = 10_000
 
 
 def write_day(lake: Objects, ledger: Ledger, day: str) -> dict[str, Any]:
-    """Write the receipts of a day, whole; returns the table's facts."""
-    return put_table(lake, _key(day), SCHEMA, _parts(ledger, day))
+    """Write the receipts of a day, whole; returns the table's facts.
+
+    Raises:
+        LedgerLost: the ledger does not know what the receipts tell of, and must not take their place.
+    """
+    refuse_if_lost(ledger, lake)
+    return put_table(lake, _key(day), SCHEMA, _parts(ledger, day), lambda: make_whole(ledger, utc_now()))
 
 
 def write_sheets(lake: Objects, ledger: Ledger, feed: str, day: str) -> dict[str, Any]:

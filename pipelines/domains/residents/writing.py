@@ -29,9 +29,9 @@ from pipelines.domains.residents.places import DAY, digest, find, place_of
 from pipelines.domains.residents.sheet import SheetRefused
 from pipelines.domains.residents.sheets import REFUSED, outcomes_queue, read
 
-CALLED, SUFFIX, BOOKS, RESULTS, SHEET = "called", "suffix", "books", "results", "sheet"
+CALLED, SUFFIX, BOOKS, RESULTS, SHEET, SEEN = "called", "suffix", "books", "results", "sheet", "seen"
 """In an outcome's detail: a digest of the sheet's name, what was put behind it, how many spreadsheets, what they count,
-and the id of the sheet's item."""
+the id of the sheet's item, and whether all of them were seen once they were written."""
 
 _AT_ONCE = 256
 _SUFFIX_DIGITS = 8
@@ -98,7 +98,9 @@ class Writing:
             return None
         for name, tabs in books:
             self.drive.write(self.feed.name, name, tabs)
-        return {CALLED: called, SUFFIX: suffix, BOOKS: len(books), RESULTS: results, SHEET: sheet.id, DAY: str(day)}
+        seen = all(self.drive.outcome(self.feed.name, name) is not None for name, _ in books)
+        told = {CALLED: called, SUFFIX: suffix, BOOKS: len(books), RESULTS: results}
+        return told | {SHEET: sheet.id, DAY: str(day), SEEN: seen}
 
     def _books(self, sheet: Item, name: str, day: date) -> tuple[list[tuple[str, list[drives.Tab]]], dict[str, int]]:
         try:

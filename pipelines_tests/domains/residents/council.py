@@ -99,7 +99,8 @@ class Council:
 
     def look(self) -> intake.Intake:
         """What a tick does: sheets into the ledger."""
-        return intake.take_in(self.feed, self.drive, self.ledger, self.url, SECRET, self.now)
+        taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now)
+        return taken[self.feed.name]
 
     def work(self, owner: str = "run", *, excluded: frozenset[str] = frozenset(), **facts: Any) -> Work:
         """How sheets are sent."""
