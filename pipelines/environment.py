@@ -131,7 +131,7 @@ class Environment(BaseSettings):
     residents_spl_enabled: bool = Field(True, description="The same for spl")
     residents_self_isolation_enabled: bool = Field(True, description="The same for self_isolation")
     residents_generic_enabled: bool = Field(True, description="The same for generic")
-    residents_seconds: int = Field(15, description="How often the drive is looked at, in seconds")
+    residents_seconds: int = Field(10, description="How often the drive is looked at, in seconds")
     residents_connections: int = Field(16, description="Calls of the API under way at once")
     residents_calls_per_second: float = Field(90, description="Calls of the API a second; its gateway allows 100")
     residents_connect_seconds: float = Field(10, description="Time to connect, in seconds")
@@ -171,13 +171,18 @@ class Environment(BaseSettings):
                 "PIPELINES_UPLOADS_VISIBILITY_SECONDS must be at least two ticks, else messages come twice"
             )
         far = [name for name in ("landing", "ledger", "drive") if urlsplit(getattr(self, name)).scheme not in _LOCAL]
-        outside = ("aae", "aae_packages", "aae_events", "here_to_help")
+        outside = ["aae", "aae_packages", "aae_events", *(["here_to_help"] if self._sends_residents() else [])]
         pretended = [name for name in outside if getattr(self, name).startswith(f"{SANDBOX}:")]
         if far and pretended:
             raise ValueError(
                 f"{_variable(pretended[0])} is the sandbox while {_variable(far[0])} is not local: name the real system"
             )
         return self
+
+    def _sends_residents(self) -> bool:
+        return any(
+            getattr(self, name) for name in type(self).model_fields if re.fullmatch("residents_.*_enabled", name)
+        )
 
     @property
     def sandbox(self) -> Path:

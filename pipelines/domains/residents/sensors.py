@@ -106,7 +106,7 @@ def _observations(taken: dict[str, intake.Intake]) -> Iterator[dg.AssetObservati
             yield dg.AssetObservation(drive_asset.key, metadata=metadata)
 
 
-@dg.sensor(jobs=write_jobs, minimum_interval_seconds=at_load().residents_seconds, default_status=RUNNING)
+@dg.sensor(jobs=write_jobs, minimum_interval_seconds=5, default_status=RUNNING)
 def residents_outcomes_due(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
