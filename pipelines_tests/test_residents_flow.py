@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from python_calamine import CalamineWorkbook
 
+from pipelines.adapters.drive import Folders
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.work import State
@@ -20,7 +21,7 @@ from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.sheets import RESULTS, ROWS
 from pipelines.environment import Environment
-from pipelines.resources import DRIVE_FEEDS
+from pipelines.resources import DRIVE_FEEDS, read_folders
 from pipelines.sandbox.addresses import all_running
 from pipelines.sandbox.here_to_help import HereToHelp
 from pipelines.sandbox.sheets import drop_samples
@@ -148,3 +149,12 @@ def test_one_sheet_is_taken_up_again_by_its_id(environment: Environment, api: He
         assert (len(api.received()) == calls) is dry_run
     assert api.count() == before
     assert isinstance(item.seen_at, datetime)
+
+
+def test_folders_of_a_drive_at_google_are_named_by_feed() -> None:
+    found = read_folders("nsss=in1:out1, spl=in2:out2,")
+    assert found == {"nsss": Folders("in1", "out1"), "spl": Folders("in2", "out2")}
+    for wrong in ("nsss", "nsss=canary", "nsss=:canary"):
+        with pytest.raises(ValueError, match="feed=inbound:outbound") as raised:
+            read_folders(wrong)
+        assert "canary" not in str(raised.value)

@@ -161,8 +161,9 @@ def _standing(item: Item, now: datetime) -> Standing:
         return Standing.THERE if THERE in item.detail else Standing.DONE
     if item.state is State.DEAD and item.reason in REFUSALS:
         return Standing.REFUSED
-    # Who has it sent again by hand takes the risk upon himself, where nothing could tell.
-    if item.state is State.PENDING and item.reason == Reason.REPLAYED and not item.detail:
+    # Who has it sent again by hand takes the risk, where nothing could tell. With its sheet it may have been withdrawn.
+    waits = item.state in (State.PENDING, State.SUPERSEDED)
+    if waits and item.reason == Reason.REPLAYED and not item.detail:
         return Standing.OPEN
     return Standing.UNKNOWN if _may_have_left(item) else Standing.OPEN
 
