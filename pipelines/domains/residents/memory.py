@@ -79,6 +79,19 @@ def new_item(row: ToSend, effect: int, place: Place) -> NewItem:
     )
 
 
+def again(item: Item) -> NewItem:
+    """An effect that is known, as it is asked for."""
+    return NewItem(
+        item.queue,
+        item.name,
+        item.version,
+        item.partition,
+        item.size,
+        destination=item.destination,
+        parent=item.parent,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """How far a row is.

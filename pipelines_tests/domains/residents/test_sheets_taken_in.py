@@ -175,3 +175,21 @@ def test_what_is_no_sheet_is_refused_before_any_call(council: Council, api: Here
     assert {item.reason for item in council.sheets()} == {Reason.NOT_A_SHEET}
     assert any("missing header: NHS Number" in item.detail["refused"] for item in council.sheets())
     assert api.received() == []
+
+
+def test_a_row_that_waits_and_is_taken_out_of_its_sheet_waits_no_more(council: Council, api: HereToHelp) -> None:
+    rows = people(3, council.feed)
+    api.behave(Behaviour(status=429, last_names="Sample1"))
+    council.drop("a.csv", *rows)
+    council.look()
+    council.send()
+    assert council.effect_states()[State.PENDING] == 2
+    council.drop("a.csv", rows[0], rows[2])
+    council.settle()
+    assert council.results() == {"sent before": 2}
+    assert council.effect_states() == {State.SETTLED: 4, State.SUPERSEDED: 2}
+    api.behave()
+    council.drop("a.csv", *rows)
+    council.settle()
+    assert council.sheets()[0].state is State.SETTLED
+    assert hold(api) == (3, 3, 3)
