@@ -96,6 +96,8 @@ class Journey:
             Waits: it is not over.
         """
         found = await self._ledger.look(memory.names(self._row)) if known is None else known
+        if memory.is_outdated(self._row, found, self._place):
+            found = await self._take_back(found)
         self._memory = recall(self._row, found, self._now())
         if self._memory.due_at is not None:
             raise Waits(self._memory.due_at)
@@ -107,6 +109,14 @@ class Journey:
             else:
                 await self._read(step)
         return self._memory
+
+    async def _take_back(self, found: Sequence[Item]) -> Sequence[Item]:
+        """The request is to be made again, as one that may be there: its notes are looked for before they are added."""
+        first = memory.names(self._row)[0]
+        own = next(item for item in found if item.name == first and item.version == self._row.identity.content)
+        again = replace(memory.again(own), parent=self._place.sheet, detail=own.detail)
+        await self._ledger.settle([], absent=[again])  # seen again behind a newer one, it asks for work again
+        return await self._ledger.look(memory.names(self._row))
 
     @property
     def _progress(self) -> Progress:

@@ -51,12 +51,14 @@ class Place:
         destination: the API that they are bound for.
         partition: the day of the sheet.
         sheet: the id of the sheet's item.
+        versions: the ids of all versions of the sheet.
     """
 
     queue: str
     destination: str
     partition: str
     sheet: int
+    versions: frozenset[int] = frozenset()
 
 
 def names(row: ToSend) -> tuple[str, ...]:
@@ -145,6 +147,29 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime) -> Memory:
     words = next((item.detail[WORDS] for item in dead if WORDS in item.detail), "")
     given_up = any(item.reason not in REFUSALS for item in dead)
     return Memory(items, progress, max(waiting, default=None), given_up, words)
+
+
+def is_outdated(row: ToSend, found: Iterable[Item], place: Place) -> bool:
+    """Whether the row was sent before, and then something else under its key: what it says is news again.
+
+    It is, if the sheet itself said something else in between, or is new. An older sheet of which another row was edited
+    says nothing new of this one. What was sent for one version of a sheet is in the order of its rows.
+    """
+    if not row.plan.is_repeatable:
+        return False
+    first = names(row)[0]
+    versions = [item for item in found if item.name == first and item.state is State.SETTLED]
+    own = next((item for item in versions if item.version == row.identity.content), None)
+    if own is None or own.parent == place.sheet or own.settled_at is None:
+        return False
+    is_new = place.versions <= {place.sheet}
+    return any(
+        item.settled_at is not None
+        and item.settled_at > own.settled_at
+        and item.parent != own.parent
+        and (is_new or item.parent in place.versions)
+        for item in versions
+    )
 
 
 def judge(row: ToSend, memory: Memory, sheet: int) -> Outcome:

@@ -111,7 +111,8 @@ class Work:
         return self._send(item, batch, held)
 
     def _send(self, item: Item, batch: Batch, held: Callable[[Item], bool]) -> Outcome:
-        place = Place(effects_queue(self.feed), item.destination, item.partition, item.id)
+        versions = frozenset(one.id for one in self.ledger.items(sheets_queue(self.feed)) if one.name == item.name)
+        place = Place(effects_queue(self.feed), item.destination, item.partition, item.id, versions)
         sending = Sending(
             self.ledger,
             f"{sheets_queue(self.feed)} {item.destination}",
