@@ -88,7 +88,8 @@ def _table(*columns: str) -> Table:
 
 
 def _uses_sandbox(environment: Environment) -> bool:
-    return any(urlsplit(environment.aae_url(feed)).scheme == SANDBOX for feed in ("packages", "events"))
+    urls = [environment.here_to_help, *(environment.aae_url(feed) for feed in ("packages", "events"))]
+    return any(urlsplit(url).scheme == SANDBOX for url in urls)
 
 
 @main.command()
@@ -101,6 +102,7 @@ def run(samples: bool) -> None:
     environment = _environment()
     if samples and _uses_sandbox(environment):
         _land_first_samples(environment)
+        _drop_first_sheets(environment)
     with ExitStack() as stack:
         if _uses_sandbox(environment):
             from pipelines.sandbox.addresses import SandboxRunning, sandbox_running
@@ -128,19 +130,30 @@ def _land_first_samples(environment: Environment) -> None:
     console.print(f"Landed {len(landed)} sample files in {environment.landing}")
 
 
+def _drop_first_sheets(environment: Environment) -> None:
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.sandbox.sheets import drop_samples
+
+    if not environment.has_own_drive or any((environment.home / "drive").glob("*/*/*")):
+        return
+    dropped = drop_samples(environment.home / "drive", utc_now().date())
+    console.print(f"Dropped {len(dropped)} sample sheets in {environment.drive}")
+
+
 @main.command()
 @click.option("--packages", default=20_000, show_default=True, help="Sample packages to land.")
 @click.option("--events", default=500, show_default=True, help="Sample submissions of events to land.")
 def demo(packages: int, events: int) -> None:
     """Do the main job on sample uploads and print what was made."""
     from pipelines.adapters.ledger.leases import utc_now
-    from pipelines.demo import demo_environment, demonstrate, land_uploads
-    from pipelines.sandbox.addresses import sandbox_running
+    from pipelines.demo import demo_environment, demonstrate, drop_sheets, land_uploads
+    from pipelines.sandbox.addresses import all_running
 
     environment = demo_environment(_environment())
     landed = land_uploads(environment, packages, events, console.print)
-    with sandbox_running(environment.sandbox, utc_now()) as aae:
-        made = demonstrate(environment, landed, aae, console.print)
+    dropped = drop_sheets(environment, console.print)
+    with all_running(environment.sandbox, utc_now()) as sandbox:
+        made = demonstrate(environment, landed, dropped, sandbox, console.print)
     table = _table("made", "")
     for name, value in made.figures.items():
         table.add_row(name, value)
@@ -292,11 +305,12 @@ def sandbox() -> None:
     from threading import Event
 
     from pipelines.adapters.ledger.leases import utc_now
-    from pipelines.sandbox.addresses import sandbox_running
+    from pipelines.sandbox.addresses import all_running
 
     environment = _environment()
-    with sandbox_running(environment.sandbox, utc_now()) as aae:
-        console.print(f"AAE: {aae.url}")
+    with all_running(environment.sandbox, utc_now()) as sandbox:
+        console.print(f"AAE: {sandbox.aae.url}")
+        console.print(f"Here to Help: {sandbox.here_to_help.url}")
         try:
             Event().wait()
         except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -18,14 +18,20 @@ from pipelines.core.work import State
 from pipelines.domains.mobile import feeds, files
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.domains.mobile.totals import total
+from pipelines.domains.residents import totals as residents
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.memory import sheets_queue
 from pipelines.environment import Environment, ledger_password
-from pipelines.sandbox.aae import Aae
+from pipelines.sandbox.addresses import Sandbox
 from pipelines.sandbox.landing import samples
+from pipelines.sandbox.sheets import drop_samples
 from pipelines.sandbox.uploads import UploadFile, land
 from pipelines.settle import Ran, recorded_partitions, settle
 
 REAL_MAPPING = "mobile/PD_LA_to_MergedPD_LA.csv"
 REAL_POPULATION = "mobile/analytics-postcode-demographic-geographic-lookup.csv"
+
+_SHEET_ROWS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ def demo_environment(environment: Environment) -> Environment:
         privacy_mapping=str(mapping.absolute()) if real else "",
         population=str(population.absolute()) if real else "",
         uploads_quiet_seconds=0,
+        drive="",
+        here_to_help="sandbox://here-to-help",
     )
 
 
@@ -66,20 +74,35 @@ def land_uploads(environment: Environment, packages: int, events: int, say: Call
     return land(made, open_objects(environment.landing))
 
 
-def demonstrate(environment: Environment, landed: Sequence[UploadFile], aae: Aae, say: Callable[[str], None]) -> Made:
+def drop_sheets(environment: Environment, say: Callable[[str], None]) -> dict[str, int]:
+    """Drop a sample sheet of each feed of residents; returns the rows of each, by its feed."""
+    dropped = drop_samples(environment.home / "drive", utc_now().date(), rows=_SHEET_ROWS)
+    say(f"Dropping {len(dropped)} sheets of {_SHEET_ROWS} residents each in {environment.drive}")
+    return dropped
+
+
+def demonstrate(
+    environment: Environment,
+    landed: Sequence[UploadFile],
+    dropped: Mapping[str, int],
+    sandbox: Sandbox,
+    say: Callable[[str], None],
+) -> Made:
     """Make every run that the sensors ask for, and compare what came out with what went in.
 
     Args:
         environment: where everything is; its landing holds nothing but what landed.
         landed: those uploads.
-        aae: the stand-in that the environment delivers to, which received nothing yet.
+        dropped: the rows of each feed's sheet that was dropped.
+        sandbox: the stand-ins that the environment delivers to, which received nothing yet.
         say: is told of each run.
     """
     runs: list[Ran] = []
     for ran in settle(environment):
         say(f"  {ran}")
         runs.append(ran)
-    received = Counter(one.name for one in aae.received() if one.kept)
+    received = Counter(one.name for one in sandbox.aae.received() if one.kept)
+    stored = sandbox.here_to_help.count()
     lake = open_objects(environment.lake)
     mapping = _mapping(environment)
     figures: dict[str, str] = {}
@@ -89,16 +112,23 @@ def demonstrate(environment: Environment, landed: Sequence[UploadFile], aae: Aae
             told, compared = _compare(feed, [file for file in landed if file.feed == feed.queue], ledger)
             figures |= told
             expected |= compared
+        for feed_name, count in dropped.items():
+            told, compared = _compare_sheet(environment, feed_name, count, ledger)
+            figures |= told
+            expected |= compared
     expected["nothing is sent twice"] = (received.total(), len(received))
     events_read = int(figures.get("mobile/events: events", "0").replace(",", ""))
     expected["every event is a row of the table"] = (_rows(lake, "mobile/events_table"), events_read)
     figures |= {
         "rows of receipts": f"{_rows(lake, 'aae/receipts'):,}",
+        "residents, requests, notes in the sandbox's Here to Help": (
+            f"{stored.residents:,}, {stored.help_requests:,}, {stored.case_notes:,}"
+        ),
         "runs": f"{len(runs)}",
         "mapping": f"{mapping.rows:,} rows, version {mapping.version}",
         "hours recorded": str(recorded_partitions(environment, "aae/packages")),
         "lake": environment.lake,
-        "received by the sandbox's AAE": str(aae.folder / "objects"),
+        "received by the sandbox's AAE": str(sandbox.aae.folder / "objects"),
         "quarantine": f"{environment.landing}/quarantine",
     }
     missing = [f"{what}: {found:,} of {wanted:,}" for what, (found, wanted) in expected.items() if found != wanted]
@@ -131,6 +161,22 @@ def _compare(
     }
     told = {f"{feed.queue}: {name}": value for name, value in figures.items()}
     return told, {f"{feed.queue}: {what}": pair for what, pair in expected.items()}
+
+
+def _compare_sheet(
+    environment: Environment, feed: str, rows: int, ledger: Ledger
+) -> tuple[dict[str, str], dict[str, tuple[int, int]]]:
+    """What became of a sheet's rows, and beside what should have."""
+    of = FEEDS[feed]
+    settled = [item for item in ledger.items(sheets_queue(of)) if item.state is State.SETTLED]
+    totals = residents.total(settled)
+    written = list((environment.home / "drive" / feed / "outbound").glob("*.xlsx"))
+    figures = {f"residents/{feed}": ", ".join(f"{result} {count}" for result, count in sorted(totals.results.items()))}
+    expected = {
+        "every row is accounted for": (totals.results.total(), rows),
+        "every sheet is written back": (len(written), len(of.books)),
+    }
+    return figures, {f"residents/{feed}: {what}": pair for what, pair in expected.items()}
 
 
 def _mapping(environment: Environment) -> PrivacyMapping:

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import islice
 
 from pipelines.adapters.endpoints import Endpoint
+from pipelines.adapters.here_to_help import Access
 from pipelines.adapters.ledger import open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import open_objects
@@ -17,6 +18,7 @@ from pipelines.adapters.uploads import standing
 from pipelines.domains.mobile import files
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.environment import FILES, TEXTS, Environment, ledger_password, secrets_set, unknown_variables
+from pipelines.resources import DRIVE_FEEDS, here_to_help_access, open_configured_drive
 
 _PROBE = "doctor/probe"
 
@@ -43,6 +45,8 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
             (f"aae {feed}", environment.aae_url(feed), partial(_endpoint_of, aae, feed))
             for feed in ("packages", "events")
         ),
+        ("drive", environment.drive, lambda: _drive(environment)),
+        ("here to help", environment.here_to_help, lambda: _here_to_help(environment)),
         *((f"secret {variable}", place, partial(_secret, read)) for variable, place, read in secrets_set()),
         *(("variable", name, _unknown) for name in unknown_variables()),
     ]
@@ -91,6 +95,25 @@ def _secret(read: Callable[[], object]) -> str:
 def _mapping(environment: Environment) -> str:
     mapping = PrivacyMapping.parse(files.read_mapping(environment.privacy_mapping).raw)
     return f"version {mapping.version}, {mapping.rows:,} rows"
+
+
+def _drive(environment: Environment) -> str:
+    feeds = [feed for feed in DRIVE_FEEDS if getattr(environment, f"residents_{feed}_enabled")]
+    return f"{len(open_configured_drive(environment).sheets(feeds, utc_now())):,} sheets in {len(feeds)} folders"
+
+
+def _here_to_help(environment: Environment) -> str:
+    asyncio.run(_ping(here_to_help_access(environment)))
+    return "reached, and lets us in"
+
+
+async def _ping(access: Access) -> None:
+    async with access.open() as api:
+        reply = await api.ping()
+    if reply.answer.status in (401, 403):
+        raise ConnectionError(f"it refuses our key ({reply.answer.status})")
+    if reply.body is not True:
+        raise ConnectionError(f"not well: {reply.answer.status or reply.answer.failure}")
 
 
 def _endpoint_of(aae: Callable[[str], Endpoint], feed: str) -> str:

@@ -26,9 +26,15 @@ SANDBOX = "sandbox"
 _OF_AAE = [f"AAE_{feed}" for feed in ("", "PACKAGES_", "EVENTS_")]
 TEXTS = (
     "LEDGER_PASSWORD",
+    "HERE_TO_HELP_API_KEY",
+    "INSTALLATION_KEY",
+    "RESIDENTS_EXCLUDED_IDS",
     *(f"{of}{what}" for of in _OF_AAE for what in ("SUBSCRIPTION_KEY", "CLIENT_CERTIFICATE_PASSWORD")),
 )
-FILES = tuple(f"{of}{what}" for of in _OF_AAE for what in ("CLIENT_CERTIFICATE", "CERTIFICATE_AUTHORITY"))
+FILES = (
+    "HERE_TO_HELP_CERTIFICATE_AUTHORITY",
+    *(f"{of}{what}" for of in _OF_AAE for what in ("CLIENT_CERTIFICATE", "CERTIFICATE_AUTHORITY")),
+)
 """Secrets, by the names of their variables without ``PIPELINES_``: texts, and what is a file elsewhere."""
 
 _SCHEMES = {
@@ -141,6 +147,31 @@ class Environment(BaseSettings):
     aae_backlog_seconds: float = Field(3600, description="Age of the oldest waiting object that fails a delivery run")
     aae_dead_letters: int = Field(0, description="Dead letters above which a delivery run fails after sending")
 
+    drive: Url = _url("", "Where staff drop sheets: file://folder, gdrive://")
+    drive_folders: str = Field(
+        "", description="For gdrive://, each feed's folders by id: feed=inbound:outbound, with commas between feeds"
+    )
+    here_to_help: Url = _url(f"{SANDBOX}://here-to-help", "The Here to Help API, up to /api: https://, sandbox://")
+    residents_contact_tracing_enabled: bool = Field(True, description="Whether these sheets are sent; off keeps them")
+    residents_nsss_enabled: bool = Field(True, description="The same for nsss")
+    residents_spl_enabled: bool = Field(True, description="The same for spl")
+    residents_self_isolation_enabled: bool = Field(True, description="The same for self_isolation")
+    residents_generic_enabled: bool = Field(True, description="The same for generic")
+    residents_seconds: int = Field(10, description="How often the drive is looked at, in seconds")
+    residents_connections: int = Field(16, description="Calls of the API under way at once")
+    residents_calls_per_second: float = Field(90, description="Calls of the API a second; its gateway allows 100")
+    residents_connect_seconds: float = Field(10, description="Time to connect, in seconds")
+    residents_total_seconds: float = Field(
+        40, description="Time for a whole call, more than the 29 after which the gateway gives up, in seconds"
+    )
+    residents_late_seconds: float = Field(
+        35, description="Time by which a call is over whose answer was lost, in seconds"
+    )
+    residents_attempts: int = Field(5, description="Attempts at an effect before it is given up")
+    residents_pause_start: float = Field(30, description="Pause after the first failed attempt, in seconds")
+    residents_rejected_share: float = Field(0.05, description="Bound on the share of rejected rows in a day")
+    residents_outcome_days: int = Field(7, description="Days for which a lost outcome is written again")
+
     @model_validator(mode="before")
     @classmethod
     def _local_defaults(cls, values: dict[str, object]) -> dict[str, object]:
@@ -148,6 +179,7 @@ class Environment(BaseSettings):
         defaults = {
             "landing": (home / "landing").as_uri(),
             "lake": (home / "lake").as_uri(),
+            "drive": (home / "drive").as_uri(),
             "ledger": f"sqlite:///{home / 'ledger.db'}",
             "dagster_home": Path(os.environ.get("DAGSTER_HOME") or home / "dagster"),
         }
@@ -167,8 +199,8 @@ class Environment(BaseSettings):
             raise ValueError(
                 "PIPELINES_UPLOADS_VISIBILITY_SECONDS must be at least two ticks, else messages come twice"
             )
-        far = [name for name in ("landing", "ledger") if urlsplit(getattr(self, name)).scheme not in _LOCAL]
-        outside = ("aae", "aae_packages", "aae_events")
+        far = [name for name in ("landing", "ledger", "drive") if urlsplit(getattr(self, name)).scheme not in _LOCAL]
+        outside = ["aae", "aae_packages", "aae_events", *(["here_to_help"] if self._sends_residents() else [])]
         pretended = [name for name in outside if getattr(self, name).startswith(f"{SANDBOX}:")]
         if far and pretended:
             raise ValueError(
@@ -176,10 +208,20 @@ class Environment(BaseSettings):
             )
         return self
 
+    def _sends_residents(self) -> bool:
+        return any(
+            getattr(self, name) for name in type(self).model_fields if re.fullmatch("residents_.*_enabled", name)
+        )
+
     @property
     def sandbox(self) -> Path:
         """Folder of the sandbox: its keys, certificates and what its stand-ins received."""
         return self.home / "sandbox"
+
+    @property
+    def has_own_drive(self) -> bool:
+        """Whether the drive is the one below the data folder, whose folders are ours to make."""
+        return self.drive == (self.home / "drive").as_uri()
 
     def aae_url(self, feed: str) -> str:
         """The destination of a feed (``packages``, ``events``): its own or the common one."""

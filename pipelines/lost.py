@@ -13,6 +13,9 @@ from pipelines.adapters.objects import Objects
 from pipelines.core.receipts import RECEIPTS
 from pipelines.core.rhythms import Mark
 
+_RECEIPTS = (RECEIPTS, "residents/receipts")
+"""The folders of the lake that tell of what left."""
+
 _OUTPUTS = ("mobile/packages", "mobile/events")
 """The folders of the lake whose objects may have been delivered before the first receipts were written."""
 
@@ -29,7 +32,7 @@ def is_lost(ledger: Ledger, lake: Objects) -> bool:
     mark = ledger.mark(_MARK)
     if mark is not None:
         return mark.position == _BEGUN
-    if _holds(lake, RECEIPTS):
+    if any(_holds(lake, folder) for folder in _RECEIPTS):
         return True
     return not ledger.queues() and any(_holds(lake, folder) for folder in _OUTPUTS)
 

@@ -11,14 +11,20 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
+from pipelines.adapters.drive import Drive, Folders, open_drive
 from pipelines.adapters.endpoints import Endpoint, Limits
+from pipelines.adapters.here_to_help import Access
 from pipelines.adapters.https import Credentials
+from pipelines.adapters.installation import InstallationKey, read_key
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.objects import Objects, open_objects
 from pipelines.adapters.uploads import Polling, Uploads, open_uploads
 from pipelines.core.rhythms import Cadence
 from pipelines.environment import SANDBOX, Environment, ledger_password, secret, secret_file
 from pipelines.io_managers import ParquetIOManager
+
+DRIVE_FEEDS = ("contact_tracing", "nsss", "spl", "self_isolation", "generic")
+"""The feeds that have folders in the drive; a test compares them with the domain's."""
 
 
 class ObjectsResource(dg.ConfigurableResource[Objects]):
@@ -79,6 +85,96 @@ class AaeResource(dg.ConfigurableResource[Endpoint]):
         return aae_endpoint(self.environment, self.feed)
 
 
+class DriveResource(dg.ConfigurableResource[Drive]):
+    """Where staff drop sheets."""
+
+    environment: dg.ResourceDependency[Environment]
+
+    def create_resource(self, context: dg.InitResourceContext) -> Drive:
+        """Open the drive."""
+        return open_configured_drive(self.environment)
+
+
+class HereToHelpResource(dg.ConfigurableResource[Access]):
+    """The Here to Help API."""
+
+    environment: dg.ResourceDependency[Environment]
+
+    def create_resource(self, context: dg.InitResourceContext) -> Access:
+        """Read the key; the connection is opened by whoever sends."""
+        return here_to_help_access(self.environment)
+
+
+class InstallationKeyResource(dg.ConfigurableResource[InstallationKey]):
+    """What digests of personal values are made with."""
+
+    environment: dg.ResourceDependency[Environment]
+
+    def create_resource(self, context: dg.InitResourceContext) -> InstallationKey:
+        """Read the key, or make it."""
+        return installation_key(self.environment)
+
+
+def open_configured_drive(environment: Environment) -> Drive:
+    """The drive; of the one below the data folder the folders are made."""
+    if environment.has_own_drive:
+        root = environment.home / "drive"
+        for feed in DRIVE_FEEDS:
+            for folder in ("inbound", "outbound"):
+                (root / feed / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    quiet = timedelta(seconds=environment.uploads_quiet_seconds)
+    return open_drive(environment.drive, read_folders(environment.drive_folders), quiet=quiet)
+
+
+def read_folders(setting: str) -> dict[str, Folders]:
+    """The folders of each feed, from a setting.
+
+    Raises:
+        ValueError: it is not of that form. The message does not repeat it.
+    """
+    folders: dict[str, Folders] = {}
+    for part in filter(None, map(str.strip, setting.split(","))):
+        feed, named, ids = part.partition("=")
+        inbound, both, outbound = ids.partition(":")
+        if not (named and both and inbound and outbound):
+            raise ValueError("PIPELINES_DRIVE_FOLDERS is written as feed=inbound:outbound,feed=inbound:outbound")
+        folders[feed.strip()] = Folders(inbound.strip(), outbound.strip())
+    return folders
+
+
+def here_to_help_access(environment: Environment) -> Access:
+    """The API with its key."""
+    url, key = environment.here_to_help, secret("HERE_TO_HELP_API_KEY")
+    address, authority = url, secret_file("HERE_TO_HELP_CERTIFICATE_AUTHORITY")
+    if urlsplit(url).scheme == SANDBOX:
+        from pipelines.sandbox.addresses import sandbox_here_to_help  # noqa: PLC0415 (as above)
+
+        address, key = sandbox_here_to_help(url, environment.sandbox)
+    if key is None:
+        raise ValueError("PIPELINES_HERE_TO_HELP_API_KEY is not set")
+    return Access(
+        url,
+        address,
+        key,
+        authority,
+        environment.residents_connections,
+        environment.residents_calls_per_second,
+        environment.residents_connect_seconds,
+        environment.residents_total_seconds,
+    )
+
+
+def installation_key(environment: Environment) -> InstallationKey:
+    """The key of a secret, or of a file below the data folder."""
+    return read_key(secret("INSTALLATION_KEY"), environment.home / "installation.key")
+
+
+def excluded_ids() -> str:
+    """Ids that are not to be sent: a secret, since they are people's."""
+    ids = secret("RESIDENTS_EXCLUDED_IDS")
+    return "" if ids is None else ids.get_secret_value()
+
+
 def aae_endpoint(environment: Environment, feed: str) -> Endpoint:
     """Where a feed is delivered, with its credentials."""
     url = environment.aae_url(feed)
@@ -129,5 +225,8 @@ def resources(environment: Environment) -> dict[str, Any]:
         ),
         "aae_packages": AaeResource(feed="packages", environment=environment),
         "aae_events": AaeResource(feed="events", environment=environment),
+        "drive": DriveResource(environment=environment),
+        "here_to_help": HereToHelpResource(environment=environment),
+        "installation_key": InstallationKeyResource(environment=environment),
         "io_manager": ParquetIOManager(lake=lake),
     }

@@ -27,6 +27,7 @@ from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.aae import receipts
 from pipelines.domains.mobile import accepted, feeds, reprocessing
 from pipelines.domains.mobile.copies import Copies
+from pipelines.domains.residents import receipts as resident_receipts
 from pipelines.environment import Environment
 from pipelines.lost import begin_restoring, is_lost, make_whole
 
@@ -70,6 +71,7 @@ def restore(
             landed.update((one.item.name, one.item.version) for one in families if one.item is not None)
             restored.delivered += sum(len(one.releases) for one in families)
         restored.landed += len(landed)
+    _restore_residents(ledger, lake, restored, now)
     for doubtful in _groups(_doubtful(lake, environment)):
         ledger.restore([Family(None, (one,)) for one in doubtful], now)
         ledger.take_in([receipts_request(one, "restored") for one in doubtful], now)
@@ -82,6 +84,14 @@ def restore(
     ledger.finish(entry, effect, now)
     make_whole(ledger, now)  # last: until then it is lost, and can be restored again
     return restored
+
+
+def _restore_residents(ledger: Ledger, lake: Objects, restored: Restored, now: datetime) -> None:
+    for day in resident_receipts.days(lake):
+        for families in _groups(resident_receipts.read_day(lake, day)):
+            ledger.restore(families, now)
+            restored.landed += sum(not one.releases for one in families)
+            restored.delivered += sum(len(one.releases) for one in families)
 
 
 def _groups(things: Iterable[_T]) -> Iterator[list[_T]]:

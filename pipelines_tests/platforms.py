@@ -23,7 +23,7 @@ from pipelines.definitions import build
 from pipelines.environment import Environment
 from pipelines.restore import Restored, restore
 from pipelines.sandbox.aae import Aae
-from pipelines.sandbox.addresses import sandbox_running
+from pipelines.sandbox.addresses import Sandbox, all_running
 from pipelines.sandbox.certificates import Certificates
 from pipelines.settle import Ran, settle
 from pipelines.supervisor import prepare_dagster_home
@@ -144,14 +144,16 @@ def an_hour_ago() -> datetime:
 
 
 @contextmanager
-def aae_by_https(folder: Path) -> Iterator[tuple[Aae, dict[str, str]]]:
-    """A stand-in of which the platform knows no more than of the real one, and the variables by which it does."""
-    with sandbox_running(folder, utc_now()) as aae:
+def outside(folder: Path) -> Iterator[tuple[Sandbox, dict[str, str]]]:
+    """Stand-ins of which the platform knows no more than of the real ones, and the variables by which it does."""
+    with all_running(folder, utc_now()) as sandbox:
         certificates = Certificates(folder / "certificates")
         facts = {
-            "": aae.url,
-            "_SUBSCRIPTION_KEY": (folder / "aae.key").read_text(),
-            "_CLIENT_CERTIFICATE": str(certificates.client),
-            "_CERTIFICATE_AUTHORITY": str(certificates.authority),
+            "AAE": sandbox.aae.url,
+            "AAE_SUBSCRIPTION_KEY": (folder / "aae.key").read_text(),
+            "AAE_CLIENT_CERTIFICATE": str(certificates.client),
+            "AAE_CERTIFICATE_AUTHORITY": str(certificates.authority),
+            "HERE_TO_HELP": sandbox.here_to_help.url,
+            "HERE_TO_HELP_API_KEY": (folder / "here-to-help.key").read_text(),
         }
-        yield aae, {f"PIPELINES_AAE{name}": value for name, value in facts.items()}
+        yield sandbox, {f"PIPELINES_{name}": value for name, value in facts.items()}

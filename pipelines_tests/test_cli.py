@@ -12,7 +12,7 @@ from pipelines.cli import main
 from pipelines.demo import demo_environment, demonstrate, land_uploads
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
-from pipelines.sandbox.addresses import sandbox_running
+from pipelines.sandbox.addresses import all_running, sandbox_running
 from pipelines.sandbox.landing import land_samples
 
 
@@ -163,8 +163,8 @@ def test_the_demo_does_without_the_real_mapping_and_says_what_is_missing(environ
     assert own.privacy_mapping == ""
     off = {"mobile_packages_enabled": False, "mobile_events_enabled": False}
     landed = land_uploads(own, 50, 20, lambda _: None)
-    with sandbox_running(own.sandbox, utc_now()) as aae:
-        made = demonstrate(own.model_copy(update=off), landed, aae, lambda _: None)
+    with all_running(own.sandbox, utc_now()) as running:
+        made = demonstrate(own.model_copy(update=off), landed, {}, running, lambda _: None)
     for feed in ("packages", "events"):
         assert any(one.startswith(f"mobile/{feed}: every landed file is settled: 0 of") for one in made.missing)
 

@@ -89,7 +89,9 @@ def test_the_doctor_and_a_run_reach_the_ledger_by_the_password_beside_its_url(
     monkeypatch.setenv("PIPELINES_LEDGER_PASSWORD", word)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
     url = postgres.fresh("doctor")
-    environment = Environment(home=tmp_path, ledger=url, aae="https://127.0.0.1:1/in")
+    environment = Environment(
+        home=tmp_path, ledger=url, aae="https://127.0.0.1:1/in", here_to_help="https://127.0.0.1:1"
+    )
 
     def no_endpoint(_: str) -> Endpoint:
         raise ConnectionError("not asked")

@@ -1,7 +1,7 @@
 """The demo's whole scenario with every outside system elsewhere: the same code and asserts, other variables.
 
 Landing and lake are on SeaweedFS, which tells a queue on SQS of what lands; ledger and Dagster's own records are in one
-database of PostgreSQL; AAE is a stand-in that is reached as the real one is.
+database of PostgreSQL; AAE and Here to Help are stand-ins that are reached as the real ones are.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.cli import main
 from pipelines.core.rhythms import Mark, Rhythm
-from pipelines.demo import REAL_MAPPING, REAL_POPULATION, demonstrate, land_uploads
+from pipelines.demo import REAL_MAPPING, REAL_POPULATION, demonstrate, drop_sheets, land_uploads
 from pipelines.domains.mobile.feeds import FEEDS
 from pipelines.environment import Environment
-from pipelines.sandbox.aae import Aae
-from pipelines_tests.platforms import aae_by_https
+from pipelines.sandbox.addresses import Sandbox
+from pipelines_tests.platforms import outside
 from pipelines_tests.servers.bridge import Told, running_told
 from pipelines_tests.servers.postgres import PASSWORD, USER, Postgres, password
 from pipelines_tests.test_deployment import DEPLOYED
@@ -40,16 +40,21 @@ def told(tmp_path: Path) -> Iterator[Told]:
 
 
 @pytest.fixture
-def aae(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aae]:
-    with aae_by_https(tmp_path / "aae") as (aae, variables):
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with outside(tmp_path / "outside") as (sandbox, variables):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        yield aae
+        yield sandbox
 
 
 @pytest.fixture
 def environment(
-    told: Told, aae: Aae, postgres: Postgres, reference_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    told: Told,
+    sandbox: Sandbox,
+    postgres: Postgres,
+    reference_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Environment:
     """What the variables say."""
     (dagster_home := tmp_path / "dagster").mkdir()
@@ -95,7 +100,7 @@ LISTINGS = [f"uploads/{rhythm}/{feed}" for feed in FEEDS for rhythm in (Rhythm.W
 
 
 def test_the_demo_makes_the_same_on_s3_sqs_and_postgresql(
-    environment: Environment, ledger: Ledger, told: Told, aae: Aae, postgres: Postgres
+    environment: Environment, ledger: Ledger, told: Told, sandbox: Sandbox, postgres: Postgres
 ) -> None:
     listed = Mark(utc_now().replace(microsecond=0))
     for name in LISTINGS:  # no listing is due: whatever is found, the queue told of
@@ -104,19 +109,21 @@ def test_the_demo_makes_the_same_on_s3_sqs_and_postgresql(
     landed = land_uploads(environment, PACKAGES, EVENTS, print)
     keys = {f"landing/{file.key}" for file in landed}
     wait_for(lambda: keys <= told.keys, 60, "the queue is told of all that landed")
-    made = demonstrate(environment, landed, aae, print)
+    dropped = drop_sheets(environment, print)
+    made = demonstrate(environment, landed, dropped, sandbox, print)
     assert made.missing == []
     assert made.figures["mobile/packages: records read"] == f"{PACKAGES}"
     assert made.figures["mobile/events: files"] == f"{EVENTS}"
     assert made.figures["mapping"].startswith("7,606 rows")
     assert listings(ledger) == [listed] * len(LISTINGS)
 
-    requests = len(aae.received())
+    requests = len(sandbox.aae.received()), len(sandbox.here_to_help.received())
     again = call("settle")
     assert again.exit_code == 0, again.output
-    assert len(aae.received()) == requests
+    assert (len(sandbox.aae.received()), len(sandbox.here_to_help.received())) == requests
 
     runs = int(made.figures["runs"])
     with postgres.connect("elsewhere") as connection:
         assert connection.execute("SELECT count(*) FROM runs WHERE status = 'SUCCESS'").fetchone() == (runs,)
-    assert [path.name for path in environment.home.rglob("*")] == ["settling"]  # who does so here, and nothing else
+    # Who settles here, the drive, and the key that digests of people's data are made with; nothing else.
+    assert {path.name for path in environment.home.iterdir()} == {"settling", "drive", "installation.key"}

@@ -53,6 +53,11 @@ def test_a_feed_goes_to_its_own_destination_if_it_has_one(environment: Environme
         ({"AAE": "https://canary-secret@host/in"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"AAE": "https://host/in?sig=canary-secret"}, "PIPELINES_AAE: a URL must hold no user"),
         ({"LANDING": "s3://bucket/in"}, "PIPELINES_AAE is the sandbox while PIPELINES_LANDING is not local"),
+        ({"DRIVE": "gdrive://"}, "PIPELINES_AAE is the sandbox while PIPELINES_DRIVE is not local"),
+        (
+            {"DRIVE": "gdrive://", "AAE": "https://host"},
+            "PIPELINES_HERE_TO_HELP is the sandbox while PIPELINES_DRIVE is not local",
+        ),
         ({"LAKE": "s3://key:canary-secret@bucket"}, "PIPELINES_LAKE: a URL must hold no user"),
         ({"LAKE": "s3://bucket/a?token=canary-secret"}, "PIPELINES_LAKE: a URL must hold no user"),
         ({"LANDING": "s3://bucket/", "LAKE": "s3://bucket/lake", "AAE": "https://host"}, "must not overlap"),
@@ -88,7 +93,12 @@ def test_one_system_has_one_name_however_it_is_spelled(spelling: str) -> None:
 
 
 def test_landing_and_lake_may_be_folders_of_one_bucket() -> None:
-    environment = Environment(landing="s3://bucket/in/", lake="s3://bucket/in-the-lake", aae="https://aae.example")
+    environment = Environment(
+        landing="s3://bucket/in/",
+        lake="s3://bucket/in-the-lake",
+        aae="https://aae.example",
+        here_to_help="https://residents.example/api",
+    )
     assert (environment.landing, environment.lake) == ("s3://bucket/in", "s3://bucket/in-the-lake")
 
 
@@ -101,7 +111,13 @@ def test_the_home_of_dagster_is_the_users_own_if_there_is_one(monkeypatch: pytes
 
 def test_the_user_of_a_database_is_no_secret_and_its_password_stands_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     url = "postgresql://me@db.example:5433/work?sslmode=verify-full"
-    set_variables(monkeypatch, LEDGER=url, AAE="https://aae.example/in", LEDGER_PASSWORD="canary-secret")
+    set_variables(
+        monkeypatch,
+        LEDGER=url,
+        AAE="https://aae.example/in",
+        HERE_TO_HELP="https://a.example",
+        LEDGER_PASSWORD="canary-secret",
+    )
     assert Environment.read().ledger == url
     password = ledger_password()
     assert password is not None

@@ -19,7 +19,7 @@ from pipelines.core.work import State
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae
 from pipelines_tests.adapters.test_object_s3 import Role
-from pipelines_tests.platforms import Platform, aae_by_https, an_hour_ago
+from pipelines_tests.platforms import Platform, an_hour_ago, outside
 from pipelines_tests.servers.aws import NOBODY, Account, variables
 from pipelines_tests.servers.disturbed import (
     Answer,
@@ -67,10 +67,10 @@ def account(seaweedfs: Account, way: Disturbed) -> Iterator[Account]:
 
 @pytest.fixture
 def aae(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Aae]:
-    with aae_by_https(tmp_path / "aae") as (aae, told):
+    with outside(tmp_path / "outside") as (sandbox, told):
         for name, value in told.items():
             monkeypatch.setenv(name, value)
-        yield aae
+        yield sandbox.aae
 
 
 @pytest.fixture

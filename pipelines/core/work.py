@@ -81,6 +81,8 @@ class Reason(StrEnum):
     REMAPPED = "to be mapped anew"
     MAY_HAVE_LEFT = "may have been delivered before the ledger was lost"
     REPLAYED = "sent again by a person"
+    SAME_CONTENT = "the same content is there under another name"
+    NOT_A_SHEET = "not a sheet of its feed"
     INTERNAL = "an error of our own"
 
 

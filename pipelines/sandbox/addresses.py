@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from pydantic import SecretStr
 
 from pipelines.adapters.endpoints import Endpoint, Limits
 from pipelines.adapters.https import Credentials
+from pipelines.sandbox import here_to_help
 from pipelines.sandbox.aae import Aae, running
 from pipelines.sandbox.certificates import Certificates, make_certificates
+from pipelines.sandbox.here_to_help import HereToHelp
 
 
 class SandboxRunning(RuntimeError):  # noqa: N818 (it says what is the case)
@@ -23,10 +26,27 @@ class SandboxRunning(RuntimeError):  # noqa: N818 (it says what is the case)
 
 _ADDRESS = "aae.url"
 _KEY = "aae.key"
+_API_ADDRESS = "here-to-help.url"
+_API_KEY = "here-to-help.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """The stand-ins that run."""
+
+    aae: Aae
+    here_to_help: HereToHelp
 
 
 @contextmanager
 def sandbox_running(folder: Path, now: datetime, port: int = 0) -> Iterator[Aae]:
+    """As ``all_running``, for callers that need one of them."""
+    with all_running(folder, now, port) as sandbox:
+        yield sandbox.aae
+
+
+@contextmanager
+def all_running(folder: Path, now: datetime, port: int = 0) -> Iterator[Sandbox]:
     """Run every stand-in, with its address and its keys under ``folder``, readable by the owner alone.
 
     Raises:
@@ -40,22 +60,45 @@ def sandbox_running(folder: Path, now: datetime, port: int = 0) -> Iterator[Aae]
     except Timeout:
         raise SandboxRunning(f"the sandbox in {folder} runs already") from None
     try:
-        with _all_running(folder, now, port) as aae:
-            yield aae
+        with _run(folder, now, port) as sandbox:
+            yield sandbox
     finally:
-        (folder / _ADDRESS).unlink(missing_ok=True)
+        for address in (_ADDRESS, _API_ADDRESS):
+            (folder / address).unlink(missing_ok=True)
         lock.release()
 
 
 @contextmanager
-def _all_running(folder: Path, now: datetime, port: int) -> Iterator[Aae]:
-    key_file = folder / _KEY
-    if not key_file.exists():
-        _write(key_file, secrets.token_hex(16))
+def _run(folder: Path, now: datetime, port: int) -> Iterator[Sandbox]:
     certificates = make_certificates(folder / "certificates", now)
-    with running(folder / "aae", certificates, key_file.read_text(), port) as aae:
+    key, api_key = _keep_key(folder / _KEY), _keep_key(folder / _API_KEY)
+    with (
+        running(folder / "aae", certificates, key, port) as aae,
+        here_to_help.running(folder / "here-to-help", api_key) as api,
+    ):
         _write(folder / _ADDRESS, aae.url)
-        yield aae
+        _write(folder / _API_ADDRESS, api.url)
+        yield Sandbox(aae, api)
+
+
+def _keep_key(path: Path) -> str:
+    if not path.exists():
+        _write(path, secrets.token_hex(16))
+    return path.read_text()
+
+
+def sandbox_here_to_help(destination: str, folder: Path) -> tuple[str, SecretStr]:
+    """The address and the key of the stand-in that ``sandbox://here-to-help`` names.
+
+    Raises:
+        ValueError: no such stand-in exists, or the sandbox never ran here.
+    """
+    if destination.rstrip("/") != "sandbox://here-to-help":
+        raise ValueError("the sandbox has one such API: sandbox://here-to-help")
+    try:
+        return (folder / _API_ADDRESS).read_text(), SecretStr((folder / _API_KEY).read_text())
+    except FileNotFoundError:
+        raise ValueError("the sandbox does not run: start it with 'pipelines sandbox'") from None
 
 
 def sandbox_endpoint(destination: str, folder: Path, limits: Limits) -> Endpoint:

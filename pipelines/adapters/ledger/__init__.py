@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from pydantic import SecretStr
 from pipelines.core.circuit import Circuit
 from pipelines.core.rhythms import Mark
 from pipelines.core.work import OVER, Backlog, Entry, Item, NewItem, Outcome, Pause, Standing, State
+
+NOTHING: Mapping[int, Mapping[str, Any]] = MappingProxyType({})
 
 
 class LedgerUnavailable(ConnectionError):  # noqa: N818 (it says what is the case)
@@ -87,6 +90,39 @@ class Ledger(Protocol):
 
     def renew(self, held: Iterable[Item], now: datetime, lease: timedelta) -> set[int]:
         """Extend the leases of those still held; returns their ids."""
+
+    def intend(
+        self,
+        items: Sequence[NewItem],
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        *,
+        outcomes: Sequence[Outcome] = (),
+        there: Sequence[NewItem] = (),
+        details: Mapping[int, Mapping[str, Any]] = NOTHING,
+    ) -> list[Item]:
+        """Take just these in hand, pending or superseded or never heard of, as what is about to happen.
+
+        One whose lease ran out is taken over, marked uncertain. Of a name of which any version is held nothing is
+        taken; another version whose lease ran out is superseded, uncertain as well. What is over stays as it is. An
+        item that is taken belongs to the parent that is given.
+
+        Args:
+            items: what is wanted.
+            owner: the run.
+            now: the time.
+            lease: for how long they are held.
+            outcomes: settled before that, as by ``settle``.
+            there: taken in before that, as by ``take_in``.
+            details: what is put, by id, in the place of what settled items keep, before that.
+
+        Returns:
+            All versions of these names, as they now stand: what was taken is claimed by ``owner``.
+        """
+
+    def named(self, queue: str, destination: str, names: Collection[str]) -> list[Item]:
+        """All versions of these names of a queue that are bound for ``destination``."""
 
     def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
         """Record outcomes whose fence still holds, with what they release; returns the ids that counted.

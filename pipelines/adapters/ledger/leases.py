@@ -35,7 +35,8 @@ class Leases:
     """
 
     def __init__(self, ledger: Ledger, lease: timedelta, now: Callable[[], datetime] = utc_now) -> None:
-        self._ledger, self._lease, self._now = ledger, lease, now
+        self._ledger, self._now = ledger, now
+        self.lease = lease
         self._held: dict[int, tuple[Item, float]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -68,10 +69,10 @@ class Leases:
             held, since = self._held.get(item.id, (None, 0.0))
         if held is None or held.fence != item.fence:  # lost in between and claimed once more: no longer this claim's
             return False
-        return steady_seconds() + seconds < since + self._lease.total_seconds()
+        return steady_seconds() + seconds < since + self.lease.total_seconds()
 
     def _keep(self) -> None:
-        while not self._stop.wait(self._lease.total_seconds() / 3):
+        while not self._stop.wait(self.lease.total_seconds() / 3):
             try:
                 self.renew()
             except Exception:
@@ -85,7 +86,7 @@ class Leases:
         if not items:
             return
         asked_at = steady_seconds()
-        alive = self._ledger.renew(items, self._now(), self._lease)
+        alive = self._ledger.renew(items, self._now(), self.lease)
         with self._lock:
             for item in items:
                 held = self._held.get(item.id)

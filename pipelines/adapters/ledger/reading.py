@@ -98,6 +98,13 @@ def named(text: str, limit: int) -> sa.Select[Any]:
     return query.order_by(work.c.id.desc()).limit(limit)
 
 
+def versions_of(queue: str, destination: str, names: Collection[str]) -> sa.Select[Any]:
+    """All versions of some names."""
+    return sa.select(*ITEM).where(
+        work.c.queue == queue, work.c.destination == destination, work.c.name.in_(sorted(names))
+    )
+
+
 def families(roots: Collection[int]) -> sa.Select[Any]:
     """These items and what was released from them."""
     return sa.select(*ITEM).where(sa.or_(work.c.id.in_(roots), work.c.parent.in_(roots))).order_by(work.c.id)

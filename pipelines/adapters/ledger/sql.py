@@ -15,13 +15,24 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from pipelines.adapters.ledger import Family, Span, TakenIn, changes, journal, pauses, reading, settling
+from pipelines.adapters.ledger import (
+    NOTHING,
+    Family,
+    Span,
+    TakenIn,
+    changes,
+    intending,
+    journal,
+    pauses,
+    reading,
+    settling,
+)
 from pipelines.adapters.ledger.claiming import Claim, claim
 from pipelines.adapters.ledger.connection import sqlite_engine
 from pipelines.adapters.ledger.postgres import PATIENCE, open_postgres
 from pipelines.adapters.ledger.recording import record
 from pipelines.adapters.ledger.restoring import restore
-from pipelines.adapters.ledger.rows import Row, insert, read_item
+from pipelines.adapters.ledger.rows import Row, chunks, insert, read_item
 from pipelines.adapters.ledger.schema import circuits, marks
 from pipelines.adapters.ledger.transactions import SqliteTransactor, Transactions
 from pipelines.core.circuit import Circuit
@@ -100,6 +111,27 @@ class SqlLedger:
         fences = {item.id: item.fence for item in held}
         return self._write(lambda connection: settling.renew(connection, fences, now + lease))
 
+    def intend(
+        self,
+        items: Sequence[NewItem],
+        owner: str,
+        now: datetime,
+        lease: timedelta,
+        *,
+        outcomes: Sequence[Outcome] = (),
+        there: Sequence[NewItem] = (),
+        details: Mapping[int, Mapping[str, Any]] = NOTHING,
+    ) -> list[Item]:
+        """Take named items in hand; see the protocol."""
+
+        def go_on(connection: sa.Connection) -> list[Item]:
+            settling.settle(connection, outcomes, now)
+            record(connection, there, now)
+            intending.annotate(connection, details, now)
+            return intending.intend(connection, items, owner, now, now + lease)
+
+        return self._write(go_on)
+
     def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
         """Record outcomes and releases; see the protocol."""
         return self._write(lambda connection: settling.settle(connection, outcomes, now))
@@ -146,6 +178,11 @@ class SqlLedger:
     def versions(self, queue: str, name: str) -> list[Item]:
         """All versions of a name; see the protocol."""
         return [read_item(row) for row in self._read(reading.versions(queue, name))]
+
+    def named(self, queue: str, destination: str, names: Collection[str]) -> list[Item]:
+        """All versions of some names; see the protocol."""
+        found = (self._read(reading.versions_of(queue, destination, chunk)) for chunk in chunks(sorted(names)))
+        return [read_item(row) for rows in found for row in rows]
 
     def standings(
         self, queue: str, span: Span | None = None, destination: str | None = None, *, unsettled: bool = False

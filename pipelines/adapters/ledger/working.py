@@ -58,6 +58,8 @@ def work_through(
     policy: RetryPolicy,
     shift: Shift,
     span: Span | None = None,
+    *,
+    destination: str = "",
 ) -> Iterator[Item]:
     """Take a queue's due items within the time; yields each item once what became of it is recorded.
 
@@ -70,6 +72,7 @@ def work_through(
         policy: how often an item is tried on which an error of our own came up.
         shift: how the run works.
         span: the partitions to take items of.
+        destination: where the items to take are bound for.
     """
     begun = time.monotonic()
     with Leases(ledger, shift.lease, shift.now) as leases, ThreadPoolExecutor(shift.at_once) as side_by_side:
@@ -83,6 +86,7 @@ def work_through(
                 limit=shift.at_once,
                 now=shift.now(),
                 lease=shift.lease,
+                destination=destination,
                 span=span,
                 crash_counts=True,
             )

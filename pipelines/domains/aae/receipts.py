@@ -6,7 +6,6 @@ personal values: names, hashes, counts, times and reasons only.
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,14 +14,13 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipelines.adapters.ledger import Family, Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import ObjectMissing, Objects
-from pipelines.adapters.objects.scratch import measure
 from pipelines.core.receipts import RECEIPTS
 from pipelines.core.work import Item, NewItem, State
+from pipelines.day_tables import put_table, read_rows
 from pipelines.domains.aae.exports import EXPORTS, Export
 from pipelines.lost import make_whole, refuse_if_lost
 
@@ -63,8 +61,6 @@ the object was delivered or given up.
 """
 
 _OVER = [State.SETTLED, State.DEAD]
-_ROWS = 1000
-"""So many are in memory at once when they are read."""
 
 
 @dataclass(slots=True)
@@ -87,21 +83,13 @@ def write_day(lake: Objects, ledger: Ledger, day: str) -> dict[str, Any]:
         LedgerLost: the ledger does not know what the receipts tell of, and must not take their place.
     """
     refuse_if_lost(ledger, lake)
-    key = _key(day)
-    with tempfile.TemporaryFile() as file:
-        rows = 0
-        with pq.ParquetWriter(file, SCHEMA, compression="zstd", store_schema=False) as writer:
-            for hour in range(24):
-                partition = f"{day}-{hour:02}:00"
-                for export in EXPORTS:
-                    table = pa.Table.from_pylist(list(_rows(export, ledger, partition)), SCHEMA)
-                    if table.num_rows:
-                        writer.write_table(table)
-                        rows += table.num_rows
-        version, size = measure(file)
-        make_whole(ledger, utc_now())  # before there is a receipt that it could not know
-        lake.put_file(key, file)
-    return {"output": key, "rows": rows, "bytes": size, "version": version}
+    hours = (
+        pa.Table.from_pylist(list(_rows(export, ledger, f"{day}-{hour:02}:00")), SCHEMA)
+        for hour in range(24)
+        for export in EXPORTS
+    )
+    # Before there is a receipt that it could not know.
+    return put_table(lake, _key(day), SCHEMA, hours, lambda: make_whole(ledger, utc_now()))
 
 
 def days(lake: Objects) -> Iterator[str]:
@@ -114,7 +102,7 @@ def days(lake: Objects) -> Iterator[str]:
 
 def read_day(lake: Objects, day: str) -> Iterator[Family]:
     """What the receipts of a day tell of, in the order in which it came to be: each object with its landed file."""
-    for row in _read(lake, day):
+    for row in read_rows(lake, _key(day)):
         yield Family(_landed(row), () if row["name"] is None else (_released(row),))
 
 
@@ -122,7 +110,7 @@ def told_of(lake: Objects, day: str) -> Mapping[str, Told]:
     """What the receipts of a day tell of objects, by their keys in the lake; nothing if there are none."""
     found: dict[str, Told] = defaultdict(Told)
     try:
-        for row in _read(lake, day, ["name", "sha256", "bytes", "released_at", "delivery"]):
+        for row in read_rows(lake, _key(day), ["name", "sha256", "bytes", "released_at", "delivery"]):
             if row["name"] is not None:
                 told = found[orjson.loads(row["delivery"])["key"]]
                 told.released_at[row["sha256"]], told.sizes[row["sha256"]] = row["released_at"], row["bytes"]
@@ -133,12 +121,6 @@ def told_of(lake: Objects, day: str) -> Mapping[str, Told]:
 
 def _key(day: str) -> str:
     return f"{RECEIPTS}/date={day}/receipts.parquet"
-
-
-def _read(lake: Objects, day: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    file = pq.ParquetFile(pa.BufferReader(lake.get(_key(day))))
-    for batch in file.iter_batches(_ROWS, columns=columns):
-        yield from batch.to_pylist()
 
 
 def _rows(export: Export, ledger: Ledger, partition: str) -> Iterator[dict[str, Any]]:

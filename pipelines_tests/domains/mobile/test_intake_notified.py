@@ -252,7 +252,12 @@ def test_a_sensor_reports_what_it_took_in_of_each_feed_and_what_it_could_not_rea
     queue.send(["canary"])
     tell(queue, objects, "video/events/canary.json", "quarantine/canary.json")
     environment = Environment(
-        home=tmp_path, landing=objects.url, lake=f"{objects.url}-lake", uploads=queue.url, aae="https://aae.example/in"
+        home=tmp_path,
+        landing=objects.url,
+        lake=f"{objects.url}-lake",
+        uploads=queue.url,
+        aae="https://aae.example/in",
+        here_to_help="https://residents.example/api",
     )
     defs = build(environment)
     needed = mobile_packages_uploaded.required_resource_keys

@@ -1,0 +1,118 @@
+"""Effects that a run is about to have: each in its hands before it happens, and found again by its name.
+
+A claim takes whatever is due; who works in an order of its own names what it wants. Each in its caller's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipelines.adapters.ledger import reading
+from pipelines.adapters.ledger.locks import lock_names
+from pipelines.adapters.ledger.rows import ITEM, Row, chunks, new_row, read_item
+from pipelines.adapters.ledger.schema import work
+from pipelines.core.work import Item, NewItem, State
+
+_TAKEN = frozenset({State.PENDING, State.SUPERSEDED, State.CLAIMED})
+"""States that an effect is taken out of. Who still holds it keeps it: that is asked before."""
+
+_Identity = tuple[str, str, str, str]
+
+
+def intend(
+    connection: sa.Connection, items: Sequence[NewItem], owner: str, now: datetime, until: datetime
+) -> list[Item]:
+    """Take these in hand, absent ones too, where nobody holds their name; returns all versions of their names."""
+    if not items:
+        return []
+    wanted = {_identity(item): item for item in items}
+    lock_names(connection, (one[:-1] for one in wanted))
+    found = {item.id: item for item in _versions(connection, wanted)}
+    held = {_identity(item)[:-1] for item in found.values() if _is_held(item, now)}
+    free = {one: item for one, item in wanted.items() if one[:-1] not in held}
+    there = {_identity(item): item for item in found.values()}
+    names = {one[:-1] for one in free}
+    lost = [item.id for one, item in there.items() if one[:-1] in names and item.state is State.CLAIMED]
+    found |= _let_go(connection, lost, now)
+    hand = {"state": State.CLAIMED, "owner": owner, "lease_until": until, "changed_at": now, "newest": True}
+    taken = _insert(connection, [item for one, item in free.items() if one not in there], hand, now)
+    again = {there[one].id: item for one, item in free.items() if one in there and there[one].state in _TAKEN}
+    taken |= _take(connection, again, hand)
+    others = [item.id for one, item in there.items() if one[:-1] in names and item.id not in taken]
+    _are_older(connection, others if taken else [])
+    return [*(found | taken).values()]
+
+
+def annotate(connection: sa.Connection, details: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
+    """Replace what settled items keep."""
+    if not details:
+        return
+    which = sa.and_(work.c.id == sa.bindparam("of"), work.c.state == State.SETTLED)
+    statement = sa.update(work).where(which).values(detail=sa.bindparam("facts", type_=sa.JSON), changed_at=now)
+    connection.execute(statement, [{"of": one, "facts": dict(detail)} for one, detail in sorted(details.items())])
+
+
+def _identity(item: NewItem | Item) -> _Identity:
+    return (item.queue, item.destination, item.name, item.version)
+
+
+def _is_held(item: Item, now: datetime) -> bool:
+    return item.state is State.CLAIMED and item.lease_until is not None and item.lease_until >= now
+
+
+def _versions(connection: sa.Connection, identities: Iterable[_Identity]) -> Iterator[Item]:
+    for (queue, destination), group in groupby(sorted(identities, key=itemgetter(0, 1)), itemgetter(0, 1)):
+        names = sorted({name for _, _, name, _ in group})
+        for chunk in chunks(names):
+            query = reading.versions_of(queue, destination, chunk).order_by(work.c.id).with_for_update(key_share=True)
+            yield from (read_item(row) for row in connection.execute(query))
+
+
+def _let_go(connection: sa.Connection, ids: Sequence[int], now: datetime) -> dict[int, Item]:
+    """Whoever held these ended without a word: they may have happened."""
+    values = {"state": State.SUPERSEDED, "uncertain": True, "lease_until": None, "changed_at": now}
+    return _update(connection, ids, values)
+
+
+def _insert(
+    connection: sa.Connection, items: Sequence[NewItem], hand: Mapping[str, Any], now: datetime
+) -> dict[int, Item]:
+    if not items:
+        return {}
+    rows = [{**new_row(item, now), **hand, "fence": 1} for item in items]
+    # In their order, so that nothing but the ids need come back.
+    inserted = connection.execute(sa.insert(work).returning(work.c.id, sort_by_parameter_order=True), rows)
+    return {one: _item(one, row) for one, row in zip(inserted.scalars(), rows, strict=True)}
+
+
+def _item(one: int, row: Row) -> Item:
+    facts = {name: value for name, value in row.items() if name != "newest"}
+    return Item(**{**facts, "id": one})
+
+
+def _take(connection: sa.Connection, items: Mapping[int, NewItem], hand: Mapping[str, Any]) -> dict[int, Item]:
+    """What waits belongs to the one who asks for it now."""
+    taken: dict[int, Item] = {}
+    for parent in {item.parent for item in items.values()}:
+        ids = [one for one, item in items.items() if item.parent == parent]
+        taken |= _update(connection, ids, {**hand, "fence": work.c.fence + 1, "parent": parent})
+    return taken
+
+
+def _update(connection: sa.Connection, ids: Sequence[int], values: Mapping[str, Any]) -> dict[int, Item]:
+    changed: dict[int, Item] = {}
+    for chunk in chunks(sorted(ids)):
+        statement = sa.update(work).where(work.c.id.in_(chunk)).values(**values).returning(*ITEM)
+        changed |= {item.id: item for item in map(read_item, connection.execute(statement))}
+    return changed
+
+
+def _are_older(connection: sa.Connection, ids: Sequence[int]) -> None:
+    for chunk in chunks(sorted(ids)):
+        connection.execute(sa.update(work).where(work.c.id.in_(chunk)).values(newest=False))

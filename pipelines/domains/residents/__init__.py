@@ -1,0 +1,1 @@
+"""Residents: spreadsheets from Drive into the Here to Help API, row by row."""

@@ -1,0 +1,282 @@
+"""One row's way through its calls, each effect recorded around its call.
+
+The order of each: the effect is in hand in the ledger, then the call is made, then what came of it is recorded, and
+only then comes what follows. A run that dies between them leaves an effect in hand, of which the next one knows that it
+may have happened. A row whose answer was lost waits until the call must be over. Not here: which rows there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines.adapters.here_to_help import Reply
+from pipelines.core.delivery import put_back
+from pipelines.core.retry import RetryPolicy
+from pipelines.core.work import Item, Outcome, Reason, State
+from pipelines.domains.residents import memory
+from pipelines.domains.residents.batches import ToSend
+from pipelines.domains.residents.calling import read
+from pipelines.domains.residents.calls import Answer, Gone, Made, ReadRequest, Refused, Step
+from pipelines.domains.residents.effects import is_parked, learn, next_step
+from pipelines.domains.residents.gate import Gate
+from pipelines.domains.residents.memory import REFUSALS, Memory, Place, recall
+from pipelines.domains.residents.progress import ASKED_FOR, Kind, Progress, Standing
+from pipelines.domains.residents.together import Together
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a batch is sent; times in seconds.
+
+    Attributes:
+        connections: calls under way at once.
+        lease: how long an effect is held without renewing.
+        call_seconds: what a call may take at most.
+        late_seconds: after a lost answer, the time by which the call must be over on the other side as well.
+        policy: how often an effect is tried, and how far apart.
+    """
+
+    connections: int
+    lease: timedelta
+    call_seconds: float
+    late_seconds: float
+    policy: RetryPolicy
+
+    def __post_init__(self) -> None:
+        if self.lease.total_seconds() * 2 / 3 < self.call_seconds:  # it is renewed every third
+            raise ValueError("a lease must be at least one and a half times as long as one call may take")
+
+
+class Waits(Exception):  # noqa: N818 (it says what is the case)
+    """The row can't go on before ``due_at``; ``counts`` if that was an attempt which no effect can tell of."""
+
+    def __init__(self, due_at: datetime, *, counts: bool = False) -> None:
+        super().__init__("the row waits")
+        self.due_at = due_at
+        self.counts = counts
+
+
+class Journey:
+    """One row, on its way in one run.
+
+    Args:
+        row: to be sent.
+        place: where its effects are in the ledger.
+        ledger: shared by the rows of the sheet.
+        gate: to the API, shared as well.
+        terms: how the batch is sent.
+        tries: how often the sheet was taken up: calls that only read count with it.
+        now: the wall clock.
+    """
+
+    def __init__(
+        self,
+        row: ToSend,
+        place: Place,
+        ledger: Together,
+        gate: Gate,
+        terms: Terms,
+        tries: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._row, self._place, self._ledger, self._gate, self._terms = row, place, ledger, gate, terms
+        self._tries, self._now = tries, now
+        self._memory = Memory((), Progress(()))
+
+    async def go(self, known: Sequence[Item] | None = None) -> Memory:
+        """Go as far as it goes now; returns how far that is, once it is over.
+
+        Args:
+            known: what the ledger was found to know of the row, if nothing that was sent since can have changed it.
+
+        Raises:
+            Waits: it is not over.
+        """
+        found = await self._ledger.look(memory.names(self._row)) if known is None else known
+        if memory.is_outdated(self._row, found, self._place):
+            found = await self._take_back(found)
+        self._memory = recall(self._row, found, self._now())
+        if self._memory.due_at is not None:
+            raise Waits(self._memory.due_at)
+        if is_parked(self._row.plan, self._progress):
+            await self._park()
+        while not self._memory.given_up and (step := next_step(self._row.plan, self._progress)) is not None:
+            if step.effects:
+                await self._have(step)
+            else:
+                await self._read(step)
+        return self._memory
+
+    async def _take_back(self, found: Sequence[Item]) -> Sequence[Item]:
+        """The request is to be made again, as one that may be there: its notes are looked for before they are added."""
+        first = memory.names(self._row)[0]
+        own = next(item for item in found if item.name == first and item.version == self._row.identity.content)
+        again = replace(memory.again(own), parent=self._place.sheet, detail=own.detail)
+        await self._ledger.settle([], absent=[again])  # seen again behind a newer one, it asks for work again
+        return await self._ledger.look(memory.names(self._row))
+
+    @property
+    def _progress(self) -> Progress:
+        return self._memory.progress
+
+    async def _have(self, step: Step) -> None:
+        """Make a call that has effects."""
+        items = await self._take(step.effects)
+        held = all(self._ledger.holds(item, self._terms.call_seconds) for item in items)
+        reply = await self._gate.call(step) if held else None
+        if reply is None:
+            await self._ledger.settle([put_back(item) for item in items])
+            raise Waits(self._gate.again_at())
+        outcome = self._gate.conclude(items[0], reply)
+        answer = read(step, reply)
+        if answer is not None and not isinstance(answer, Gone):
+            await self._settle(step, items, answer, outcome)
+        elif outcome.state is State.SETTLED or outcome.reason in REFUSALS:
+            refused = replace(outcome, state=State.DEAD, reason=outcome.reason or Reason.CONFLICT)
+            await self._end(step, items, replace(refused, detail=self._words(reply)))
+            self._learn(step, Refused())
+        else:
+            await self._fail(step, items, outcome)
+
+    async def _settle(self, step: Step, items: Sequence[Item], answer: Answer, outcome: Outcome) -> None:
+        before = self._progress
+        self._learn(step, answer)
+        kind = self._row.plan.effects[step.effects[0]].kind
+        detail: dict[str, Any] = {str(kind): answer.id} if isinstance(answer, Made) else {}
+        if kind is Kind.REQUEST and self._progress.address_left_out:
+            detail[memory.ADDRESS_LEFT_OUT] = True
+        await self._end(step, items, replace(outcome, state=State.SETTLED, reason=None, detail=detail))
+        # What was read before may show, now that the request is known, that its note is there.
+        await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
+
+    async def _fail(self, step: Step, items: Sequence[Item], outcome: Outcome) -> None:
+        """The call failed, or nobody knows: it is tried again later, or no more."""
+        is_request = self._row.plan.effects[step.effects[0]].kind is Kind.REQUEST
+        if outcome.uncertain and is_request and not self._row.plan.is_repeatable:
+            outcome = replace(outcome, state=State.DEAD, due_at=None)
+        await self._end(step, items, outcome)
+        if outcome.state is not State.DEAD:
+            raise Waits(outcome.due_at or self._now())
+        self._memory = replace(self._memory, given_up=True)
+        if outcome.uncertain:
+            self._mark(Standing.UNKNOWN, *step.effects)
+
+    async def _end(self, step: Step, items: Sequence[Item], outcome: Outcome) -> None:
+        """Record what became of the effects of one call, all alike."""
+        outcomes = [
+            replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain)
+            for item in items
+        ]
+        await self._ledger.settle(outcomes)
+        self._keep(step.effects, [_after(item, one) for item, one in zip(items, outcomes, strict=True)])
+
+    async def _read(self, step: Step) -> None:
+        """Make a call that only reads, and record what it shows to be there."""
+        request = self._memory.items[0]
+        reply = await self._gate.call(step)
+        if reply is None:
+            raise Waits(self._gate.again_at())
+        answer = read(step, reply)
+        if isinstance(answer, Gone) and isinstance(step, ReadRequest) and step.request != self._progress.earlier:
+            answer = None
+        self._gate.hear(reply, 0 if request is None else request.id, well=answer is not None)
+        if answer is not None:
+            before = self._progress
+            self._learn(step, answer)
+            await self._record_found(before)
+            return
+        if not self._terms.policy.exhausted(self._tries + 1):
+            raise Waits(self._now() + self._terms.policy.pause(self._tries + 1, 0.0), counts=True)
+        await self._give_up(Reason.TOO_MANY_ATTEMPTS)
+
+    async def _record_found(self, before: Progress) -> None:
+        """Record effects that were seen to be there, and whose the request is."""
+        after, items = self._progress, self._memory.items
+        found = [
+            place
+            for place, (was, now) in enumerate(zip(before.standings, after.standings, strict=True))
+            if was in ASKED_FOR and now not in ASKED_FOR
+        ]
+        known = [place for place in found if items[place] is not None]
+        taken = await self._take(known) if known else []
+        details = {place: self._detail_of(place) for place in found}
+        outcomes = [
+            Outcome(item.id, item.fence, State.SETTLED, attempted=False, detail=details[place])
+            for place, item in zip(known, taken, strict=True)
+        ]
+        absent = [
+            replace(
+                memory.new_item(self._row, place, self._place),
+                state=State.SETTLED,
+                settled_at=self._now(),
+                detail=details[place],
+            )
+            for place in found
+            if place not in known
+        ]
+        request, annotated = items[0], {}
+        if after.resident != before.resident and request is not None and request.state is State.SETTLED:
+            request = replace(request, detail={**request.detail, memory.RESIDENT: after.resident})
+            annotated = {request.id: request.detail}
+            self._keep((0,), [request])
+        if outcomes or absent or annotated:
+            await self._ledger.settle(outcomes, annotated, absent)
+
+    def _detail_of(self, place: int) -> dict[str, Any]:
+        is_case = self._row.plan.effects[place].kind is Kind.CASE
+        if is_case and self._progress.standings[place] is Standing.DONE:
+            return {memory.CASE: self._progress.case}
+        return {memory.THERE: True}
+
+    async def _park(self) -> None:
+        """The request may be there, and nobody will ever know: it is over, unless a person decides otherwise."""
+        item = self._memory.items[0]
+        if item is None or item.state is not State.DEAD:
+            await self._give_up(Reason.CRASHED, 0)
+
+    async def _give_up(self, reason: Reason, *places: int) -> None:
+        """Nothing more is tried of these effects, or of all that are still asked for."""
+        asked = places or tuple(
+            place for place, standing in enumerate(self._progress.standings) if standing in ASKED_FOR
+        )
+        if asked:
+            items = await self._take(asked)
+            dead = [
+                Outcome(item.id, item.fence, State.DEAD, attempted=False, uncertain=item.uncertain, reason=reason)
+                for item in items
+            ]
+            await self._ledger.settle(dead)
+            self._keep(asked, [_after(item, one) for item, one in zip(items, dead, strict=True)])
+        self._memory = replace(self._memory, given_up=True)
+
+    async def _take(self, places: Sequence[int]) -> list[Item]:
+        """Effects into our hands; what another run holds, or has settled meanwhile, is waited for."""
+        items = await self._ledger.intend([memory.new_item(self._row, place, self._place) for place in places])
+        if not items:
+            raise Waits(self._now() + self._terms.lease)
+        return items
+
+    def _learn(self, step: Step, answer: Answer) -> None:
+        self._memory = replace(self._memory, progress=learn(self._row.plan, self._progress, step, answer))
+
+    def _mark(self, standing: Standing, *places: int) -> None:
+        progress = replace(self._progress, standings=self._progress.mark(standing, *places))
+        self._memory = replace(self._memory, progress=progress)
+
+    def _keep(self, places: Sequence[int], items: Sequence[Item]) -> None:
+        kept = dict(zip(places, items, strict=True))
+        now = tuple(kept.get(place, item) for place, item in enumerate(self._memory.items))
+        self._memory = replace(self._memory, items=now)
+
+    @staticmethod
+    def _words(reply: Reply[Any]) -> dict[str, Any]:
+        return {memory.WORDS: reply.reason} if reply.reason else {}
+
+
+def _after(item: Item, outcome: Outcome) -> Item:
+    """The item as it stands with an outcome, as far as a row asks."""
+    detail = item.detail if outcome.detail is None else outcome.detail
+    return replace(item, state=outcome.state, reason=outcome.reason, uncertain=outcome.uncertain, detail=detail)

@@ -1,0 +1,229 @@
+"""What the ledger knows of a row's effects: how they are named there, and how far the row is by them.
+
+Each effect is one item: named by the row's key, so that what was sent under it before is found, or by what the row says
+if it has none; its version is what the row says. An item in somebody's hands is the intent, made before the call: if
+its lease runs out, nobody knows whether the call happened. Not here: the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from pipelines.core.work import Item, NewItem, Reason, State
+from pipelines.domains.residents.batches import ToSend
+from pipelines.domains.residents.effects import is_parked, next_step
+from pipelines.domains.residents.feeds.contract import Feed
+from pipelines.domains.residents.outcomes import Outcome, Result, tell_sent
+from pipelines.domains.residents.progress import ASKED_FOR, Kind, Plan, Progress, Standing, begin
+
+REFUSALS = frozenset({Reason.REFUSED, Reason.CONFLICT, Reason.REDIRECTED})
+"""Of effects that the API will not have."""
+
+REQUEST, RESIDENT, CASE = "request", "resident", "case"
+"""In an item's detail: ids that the API gave."""
+
+THERE = "there"
+"""In an item's detail: the effect had happened before, or was not needed."""
+
+ADDRESS_LEFT_OUT = "address left out"
+WORDS = "words"
+"""In an item's detail: why it was refused, as far as that is nobody's data."""
+
+
+def sheets_queue(feed: Feed) -> str:
+    """The queue of a feed's sheets; also the asset."""
+    return f"residents/{feed.name}"
+
+
+def effects_queue(feed: Feed) -> str:
+    """The queue of the effects of a feed's rows."""
+    return f"residents/{feed.name}_effects"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row's effects are in the ledger.
+
+    Attributes:
+        queue: of the feed's effects.
+        destination: the API that they are bound for.
+        partition: the day of the sheet.
+        sheet: the id of the sheet's item.
+        versions: the ids of all versions of the sheet.
+    """
+
+    queue: str
+    destination: str
+    partition: str
+    sheet: int
+    versions: frozenset[int] = frozenset()
+
+
+def names(row: ToSend) -> tuple[str, ...]:
+    """The names of the row's effects, in their order."""
+    has_own_key = row.identity.key and not row.plan.feed.key_is_per_resident
+    of_row = row.identity.key if has_own_key else row.identity.content
+    return tuple(f"{of_row} {effect.name}" for effect in row.plan.effects)
+
+
+def new_item(row: ToSend, effect: int, place: Place) -> NewItem:
+    """One of the row's effects, as it is recorded."""
+    return NewItem(
+        place.queue,
+        names(row)[effect],
+        row.identity.content,
+        place.partition,
+        0,
+        destination=place.destination,
+        parent=place.sheet,
+    )
+
+
+def again(item: Item) -> NewItem:
+    """An effect that is known, as it is asked for."""
+    return NewItem(
+        item.queue,
+        item.name,
+        item.version,
+        item.partition,
+        item.size,
+        destination=item.destination,
+        parent=item.parent,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How far a row is.
+
+    Attributes:
+        items: of its effects, None where the ledger has none.
+        progress: as far as the ledger tells.
+        due_at: before then nothing is to be tried, since an answer failed or another run holds an effect.
+        given_up: whether something of it was tried often enough.
+        words: of a refusal.
+    """
+
+    items: tuple[Item | None, ...]
+    progress: Progress
+    due_at: datetime | None = None
+    given_up: bool = False
+    words: str = ""
+
+    def is_new_to(self, sheet: int) -> bool:
+        """Whether any of it was done for this version of the sheet."""
+        return any(item is not None and item.parent == sheet for item in self.items)
+
+
+def recall(row: ToSend, found: Iterable[Item], now: datetime) -> Memory:
+    """How far a row is, by all versions of its effects' names that the ledger has."""
+    by_name: dict[str, list[Item]] = {}
+    for item in found:
+        by_name.setdefault(item.name, []).append(item)
+    plan, content, own = row.plan, row.identity.content, names(row)
+    items = tuple(next((item for item in by_name.get(name, ()) if item.version == content), None) for name in own)
+    others = [item for item in by_name.get(own[0], ()) if item.version != content]
+    standings = {
+        effect.name: _standing(item, now) for effect, item in zip(plan.effects, items, strict=True) if item is not None
+    }
+    # What went with an earlier version's request can't be told while nobody knows whether that was received.
+    if plan.feed.note_in_request and any(_may_have_left(item) for item in others) and items[0] is None:
+        standings[Kind.REQUEST] = Standing.UNKNOWN
+    request, case = items[0], items[place] if (place := plan.find(Kind.CASE)) is not None else None
+    progress = begin(
+        plan,
+        standings,
+        resident=_told(request, RESIDENT),
+        request=_told(request, REQUEST),
+        case=_told(case, CASE),
+        earlier=_find_earlier(others),
+    )
+    if request is not None and ADDRESS_LEFT_OUT in request.detail:
+        progress = replace(progress, address_left_out=True)
+    waiting = [due for item in items if item is not None and (due := _due(item, now)) is not None]
+    dead = [item for item in items if item is not None and item.state is State.DEAD]
+    words = next((item.detail[WORDS] for item in dead if WORDS in item.detail), "")
+    given_up = any(item.reason not in REFUSALS for item in dead)
+    return Memory(items, progress, max(waiting, default=None), given_up, words)
+
+
+def is_outdated(row: ToSend, found: Iterable[Item], place: Place) -> bool:
+    """Whether the row was sent before, and then something else under its key: what it says is news again.
+
+    It is, if the sheet itself said something else in between, or is new. An older sheet of which another row was edited
+    says nothing new of this one. What was sent for one version of a sheet is in the order of its rows.
+    """
+    if not row.plan.is_repeatable:
+        return False
+    first = names(row)[0]
+    versions = [item for item in found if item.name == first and item.state is State.SETTLED]
+    own = next((item for item in versions if item.version == row.identity.content), None)
+    if own is None or own.parent == place.sheet or own.settled_at is None:
+        return False
+    is_new = place.versions <= {place.sheet}
+    return any(
+        item.settled_at is not None
+        and item.settled_at > own.settled_at
+        and item.parent != own.parent
+        and (is_new or item.parent in place.versions)
+        for item in versions
+    )
+
+
+def judge(row: ToSend, memory: Memory, sheet: int) -> Outcome:
+    """What became of a row so far."""
+    plan, progress = row.plan, memory.progress
+    told = tell_sent(
+        plan, progress, words=memory.words, given_up=memory.given_up, unchanged=not memory.is_new_to(sheet)
+    )
+    if told.result in (Result.WAITING, Result.GIVEN_UP) and not is_open(plan, progress):
+        # All of it is there: what is not known is only the resident's id, for whoever reads the outcome.
+        return replace(told, result=Result.SENT, reason="")
+    if told.result is Result.GIVEN_UP:
+        reason = next(item.reason for item in memory.items if item is not None and item.state is State.DEAD)
+        return replace(told, reason=str(reason))
+    return told
+
+
+def is_open(plan: Plan, progress: Progress) -> bool:
+    """Whether an effect is still to be had or to be found out, and may be."""
+    if is_parked(plan, progress) or next_step(plan, progress) is None:
+        return False
+    return any(standing in ASKED_FOR for standing in progress.standings)
+
+
+def _standing(item: Item, now: datetime) -> Standing:
+    if item.state is State.SETTLED:
+        return Standing.THERE if THERE in item.detail else Standing.DONE
+    if item.state is State.DEAD and item.reason in REFUSALS:
+        return Standing.REFUSED
+    # Who has it sent again by hand takes the risk, where nothing could tell. With its sheet it may have been withdrawn.
+    waits = item.state in (State.PENDING, State.SUPERSEDED)
+    if waits and item.reason == Reason.REPLAYED and not item.detail:
+        return Standing.OPEN
+    return Standing.UNKNOWN if _may_have_left(item) else Standing.OPEN
+
+
+def _may_have_left(item: Item) -> bool:
+    """Whether an item that is not settled may have had its effect, as far as anybody knows."""
+    return item.state is not State.SETTLED and (item.uncertain or item.state is State.CLAIMED)
+
+
+def _due(item: Item, now: datetime) -> datetime | None:
+    if item.state is State.CLAIMED and item.lease_until is not None and item.lease_until >= now:
+        return item.lease_until
+    return item.due_at if item.state is State.PENDING and item.due_at > now else None
+
+
+def _find_earlier(others: Sequence[Item]) -> int | None:
+    """The request that the row's key got last."""
+    told = [item for item in others if item.state is State.SETTLED and REQUEST in item.detail]
+    last = max(told, key=lambda item: (item.settled_at or item.seen_at, item.id), default=None)
+    return None if last is None else _told(last, REQUEST)
+
+
+def _told(item: Item | None, name: str) -> int | None:
+    detail: Mapping[str, int] = {} if item is None else item.detail
+    return detail.get(name)

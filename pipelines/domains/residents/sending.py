@@ -1,0 +1,176 @@
+"""A batch sent to the API: rows of one person one after another, others at once. Safe to run twice at once.
+
+Here: which row is sent when, and what became of them all. Not here: a row's calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+
+from pipelines.adapters.here_to_help import HereToHelp
+from pipelines.adapters.ledger import Ledger
+from pipelines.adapters.ledger.leases import Leases, utc_now
+from pipelines.core.work import Item, Reason
+from pipelines.domains.residents import memory
+from pipelines.domains.residents.batches import Batch, ToSend
+from pipelines.domains.residents.gate import Gate
+from pipelines.domains.residents.journey import Journey, Terms, Waits
+from pipelines.domains.residents.memory import Place
+from pipelines.domains.residents.outcomes import Result
+from pipelines.domains.residents.together import Together
+
+ROWS_PER_CONNECTION = 8
+"""Rows in hand for each connection: while some are on the wire, others are being recorded."""
+
+LOOKED_UP = 256
+"""Rows of which is asked at once what the ledger knows."""
+
+Api = Callable[[], AbstractAsyncContextManager[HereToHelp]]
+"""Opens the API."""
+
+
+@dataclass(slots=True)
+class Sent:
+    """What one run did of a batch.
+
+    Attributes:
+        results: rows by what became of them, those that wait included.
+        due_at: when to go on with those that wait; None if none does.
+        counts: whether one waits for something that counts as an attempt at the sheet.
+        stopped: why no call was made any more, before all that was due was tried.
+    """
+
+    results: Counter[Result] = field(default_factory=Counter)
+    due_at: datetime | None = None
+    counts: bool = False
+    stopped: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """A group's first row, what the ledger knows of it, and the places of the others."""
+
+    first: ToSend
+    known: list[Item]
+    others: Iterator[int]
+
+
+@dataclass(slots=True)
+class Sending:
+    """One run over a batch.
+
+    Attributes:
+        ledger: the ledger.
+        circuit: its name there.
+        place: of the effects.
+        terms: how the batch is sent.
+        owner: the run.
+        tries: how often the sheet was taken up before.
+        goes_on: asked before each call: whether the run has time, and still holds the sheet.
+        told: called after each row with what was done so far.
+        now: the wall clock.
+    """
+
+    ledger: Ledger
+    circuit: str
+    place: Place
+    terms: Terms
+    owner: str
+    tries: int = 0
+    goes_on: Callable[[], bool] = lambda: True
+    told: Callable[[Sent], None] = lambda _: None
+    now: Callable[[], datetime] = utc_now
+    done: Sent = field(default_factory=Sent)
+    _errors: list[Exception] = field(default_factory=list)
+
+    def run(self, batch: Batch, api: Api) -> Sent:
+        """Send what is due of a batch.
+
+        Raises:
+            Exception: an error of our own; what was under way is recorded all the same.
+        """
+        asyncio.run(self._run(batch, api))
+        if self._errors:
+            raise self._errors[0]  # it never passes for success
+        return self.done
+
+    async def _run(self, batch: Batch, api: Api) -> None:
+        before = self.ledger.circuit(self.circuit)
+        queue, destination = self.place.queue, self.place.destination
+        at_once = self.terms.connections * ROWS_PER_CONNECTION
+        groups: asyncio.Queue[_Group | None] = asyncio.Queue(LOOKED_UP)
+        with Leases(self.ledger, self.terms.lease, self.now) as leases:
+            together = Together(self.ledger, queue, destination, self.owner, leases, self.now)
+            async with api() as opened, together:
+                gate = Gate(
+                    opened,
+                    before,
+                    self.terms.policy,
+                    self.terms.late_seconds,
+                    self.terms.connections,
+                    self.goes_on,
+                    self.now,
+                )
+                workers = [self._work(batch, groups, together, gate) for _ in range(at_once)]
+                await asyncio.gather(self._look(batch, groups, together, gate), *workers)
+        if left := batch.sent - self.done.results.total():
+            self.done.results[Result.WAITING] = left
+        if gate.stopped is not None:
+            self._wait_until(gate.again_at())
+            self.done.stopped = gate.stopped
+        if gate.circuit != before:
+            self.ledger.set_circuit(self.circuit, gate.circuit)
+
+    async def _look(self, batch: Batch, groups: asyncio.Queue[_Group | None], together: Together, gate: Gate) -> None:
+        """Hand out the groups, with what the ledger knows of each one's first row."""
+        remaining = batch.groups()
+        try:
+            while not self._errors and not gate.stopped and (some := list(islice(remaining, LOOKED_UP))):
+                firsts = [(next(group), group) for group in some]
+                rows = [batch.to_send(place) for place, _ in firsts]
+                found: dict[str, list[Item]] = defaultdict(list)
+                for item in await together.look([name for row in rows for name in memory.names(row)]):
+                    found[item.name].append(item)
+                for (_, group), row in zip(firsts, rows, strict=True):
+                    known = [item for name in memory.names(row) for item in found[name]]
+                    await groups.put(_Group(row, known, group))
+        except Exception as error:
+            self._errors.append(error)
+        for _ in range(self.terms.connections * ROWS_PER_CONNECTION):
+            await groups.put(None)
+
+    async def _work(self, batch: Batch, groups: asyncio.Queue[_Group | None], together: Together, gate: Gate) -> None:
+        while (group := await groups.get()) is not None:
+            result = await self._send(group.first, group.known, together, gate)
+            for place in group.others:
+                # What follows one that waits must not overtake it.
+                if result is Result.WAITING:
+                    break
+                result = await self._send(batch.to_send(place), None, together, gate)
+
+    async def _send(self, row: ToSend, known: list[Item] | None, together: Together, gate: Gate) -> Result:
+        """Send one row as far as it goes."""
+        if self._errors or gate.stopped:
+            return Result.WAITING
+        result = Result.WAITING
+        try:
+            now = await Journey(row, self.place, together, gate, self.terms, self.tries, self.now).go(known)
+            result = memory.judge(row, now, self.place.sheet).result
+        except Waits as waits:
+            self._wait_until(waits.due_at)
+            self.done.counts = self.done.counts or waits.counts
+        except Exception as error:
+            self._errors.append(error)
+        if result is not Result.WAITING:
+            self.done.results[result] += 1
+            self.told(self.done)
+        return result
+
+    def _wait_until(self, due_at: datetime) -> None:
+        self.done.due_at = due_at if self.done.due_at is None else min(due_at, self.done.due_at)

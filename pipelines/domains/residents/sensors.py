@@ -1,0 +1,165 @@
+"""What makes the residents domain run: sheets that are dropped, outcomes that are due or lost, days that changed."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from pipelines.adapters.drive import Drive, DriveError
+from pipelines.adapters.installation import InstallationKey, hold_to
+from pipelines.adapters.ledger import Ledger, Span
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.adapters.objects import Objects
+from pipelines.core.retry import RetryPolicy
+from pipelines.core.work import Reason
+from pipelines.domains.residents import intake
+from pipelines.domains.residents.assets import drive as drive_asset
+from pipelines.domains.residents.assets import outcomes, receipts, sheets
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.memory import sheets_queue
+from pipelines.domains.residents.sheets import RECEIPTS, outcomes_queue
+from pipelines.domains.residents.writing import Writing, find_missing
+from pipelines.environment import Environment, at_load
+from pipelines.lost import is_lost
+from pipelines.sensors import RUNNING, Feed, due_job, due_run, sensor
+
+send_jobs = [
+    due_job(asset, f"residents_send_{feed}", f"Send the sheets of {feed} that are due.")
+    for feed, asset in zip(FEEDS, sheets, strict=True)
+]
+write_jobs = [
+    due_job(asset, f"residents_write_{feed}_outcomes", f"Write the outcomes of {feed} that are due.")
+    for feed, asset in zip(FEEDS, outcomes, strict=True)
+]
+write_receipts = due_job(receipts, "residents_write_receipts", "Write the receipts of the days that changed.")
+
+
+def _is_enabled(environment: Environment, feed: str) -> bool:
+    enabled: bool = getattr(environment, f"residents_{feed}_enabled")
+    return enabled
+
+
+@sensor(jobs=send_jobs, minimum_interval_seconds=at_load().residents_seconds, default_status=RUNNING)
+def residents_sheets_dropped(
+    context: dg.SensorEvaluationContext,
+    environment: dg.ResourceParam[Environment],
+    ledger: dg.ResourceParam[Ledger],
+    lake: dg.ResourceParam[Objects],
+    drive: dg.ResourceParam[Drive],
+    installation_key: dg.ResourceParam[InstallationKey],
+) -> dg.SensorResult:
+    """Take dropped sheets of all feeds into the ledger, then ask for a run of each feed in which any are due."""
+    if is_lost(ledger, lake):
+        raise dg.DagsterError("the ledger is lost: run `pipelines ledger restore`, else all would be sent again")
+    now = utc_now()
+    hold_to(installation_key, ledger, now)
+    feeds = [feed for feed in FEEDS.values() if _is_enabled(environment, feed.name)]
+    taken: dict[str, intake.Intake] = {}
+    failed: DriveError | None = None
+    try:
+        taken = intake.take_in(feeds, drive, ledger, environment.here_to_help, installation_key.secret, now)
+    except DriveError as error:
+        failed = error
+    asked = [
+        due_run(
+            Feed(
+                sheets_queue(FEEDS[feed]),
+                job.name,
+                asset.key,
+                _is_enabled(environment, feed),
+                environment.here_to_help,
+            ),
+            ledger,
+            context.instance,
+            environment,
+            now,
+            "sensor",
+        )
+        for feed, job, asset in zip(FEEDS, send_jobs, sheets, strict=True)
+    ]
+    due = [one for one in asked if isinstance(one, dg.RunRequest)]
+    if failed is not None:
+        if not due:
+            raise failed
+        context.log.error("not all that was dropped can be seen: %s", failed)  # what is known is worked on all the same
+    observed = list(_observations(taken))
+    if due:
+        return dg.SensorResult(due, asset_events=observed)
+    seen, new = sum(one.seen for one in taken.values()), sum(one.new.total() for one in taken.values())
+    skipped = {one.skip_message for one in asked if isinstance(one, dg.SkipReason)}
+    reason = f"{'; '.join(sorted(filter(None, skipped)))}; {seen} sheets seen, {new} of them new"
+    return dg.SensorResult(skip_reason=reason, asset_events=observed)
+
+
+def _observations(taken: dict[str, intake.Intake]) -> Iterator[dg.AssetObservation]:
+    """What this tick found new in the drive."""
+    for feed, found in taken.items():
+        if found.new or found.aside:
+            metadata: dict[str, Any] = {
+                "feed": feed,
+                "sheets": found.new.total(),
+                "bytes": found.bytes,
+                "newest": found.newest.isoformat() if found.newest else None,
+                "set_aside": found.aside,
+            }
+            yield dg.AssetObservation(drive_asset.key, metadata=metadata)
+
+
+@sensor(jobs=write_jobs, minimum_interval_seconds=5, default_status=RUNNING)
+def residents_outcomes_due(
+    context: dg.SensorEvaluationContext,
+    environment: dg.ResourceParam[Environment],
+    ledger: dg.ResourceParam[Ledger],
+) -> dg.SensorResult:
+    """Ask for a run of each feed in which outcomes are due."""
+    now = utc_now()
+    asked = [
+        due_run(
+            Feed(outcomes_queue(FEEDS[feed]), job.name, asset.key),
+            ledger,
+            context.instance,
+            environment,
+            now,
+            "sensor",
+        )
+        for feed, job, asset in zip(FEEDS, write_jobs, outcomes, strict=True)
+    ]
+    due = [one for one in asked if isinstance(one, dg.RunRequest)]
+    return dg.SensorResult(due) if due else dg.SensorResult(skip_reason="no outcome is due")
+
+
+@sensor(minimum_interval_seconds=600, default_status=RUNNING)
+def residents_outcomes_lost(
+    environment: dg.ResourceParam[Environment],
+    ledger: dg.ResourceParam[Ledger],
+    drive: dg.ResourceParam[Drive],
+    installation_key: dg.ResourceParam[InstallationKey],
+) -> dg.SkipReason:
+    """Look every ten minutes whether the outcomes of the last days are in their folders; the others become due."""
+    now = utc_now()
+    lost = sum(_reopen_lost(feed, environment, ledger, drive, installation_key, now) for feed in FEEDS)
+    return dg.SkipReason(f"{lost} outcomes were lost and are written again")
+
+
+def _reopen_lost(
+    feed: str, environment: Environment, ledger: Ledger, drive: Drive, key: InstallationKey, now: datetime
+) -> int:
+    if not _is_enabled(environment, feed):
+        return 0
+    since = now - timedelta(days=environment.residents_outcome_days)
+    policy = RetryPolicy(environment.residents_attempts)
+    writing = Writing(FEEDS[feed], drive, ledger, policy, key.secret, frozenset())
+    missing = find_missing(writing, Span(intake.day_of(since), intake.day_of(now)))
+    return ledger.reopen(missing, now, Reason.NOT_INTACT)
+
+
+@sensor(job=write_receipts, minimum_interval_seconds=600, default_status=RUNNING)
+def residents_receipts_outdated(
+    context: dg.SensorEvaluationContext,
+    environment: dg.ResourceParam[Environment],
+    ledger: dg.ResourceParam[Ledger],
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask every ten minutes for the receipts of the days of which sheets were sent."""
+    feed = Feed(RECEIPTS, write_receipts.name, receipts.key)
+    return due_run(feed, ledger, context.instance, environment, utc_now(), "sensor")

@@ -1,0 +1,76 @@
+"""The sheets of a day added up: how many stand where, and what became of their rows. Counts only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pipelines.core.work import OPEN, Item, Reason, State
+from pipelines.domains.residents.memory import REQUEST
+from pipelines.domains.residents.outcomes import Result
+from pipelines.domains.residents.sheets import REASONS, RESULTS, ROWS
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sheets by state and by reason; rows that were read, by what became of them, and why some were not sent."""
+
+    sheets: Counter[State] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    bytes: int = 0
+    rows: int = 0
+    results: Counter[str] = field(default_factory=Counter)
+    row_reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def waiting(self) -> int:
+        """Sheets that still ask for work."""
+        return sum(self.sheets[state] for state in OPEN)
+
+    @property
+    def refused(self) -> int:
+        """Sheets that are given up."""
+        return self.sheets[State.DEAD]
+
+    @property
+    def unaccounted(self) -> int:
+        """Rows of settled sheets of which nothing can be said: there must be none."""
+        return self.rows - self.results.total()
+
+    @property
+    def rejected_share(self) -> float:
+        """Of all rows, those that were rejected or given up."""
+        lost = self.results[Result.REJECTED] + self.results[Result.GIVEN_UP]
+        return lost / self.rows if self.rows else 0.0
+
+
+def total(items: Iterable[Item]) -> Totals:
+    """Add up the sheets of a day; of those that are not settled only that they are there."""
+    totals = Totals()
+    for item in items:
+        totals.sheets[item.state] += 1
+        if item.reason is not None and item.state is not State.SUPERSEDED:
+            totals.reasons[item.reason] += 1
+        if item.state is State.SETTLED:
+            totals.bytes += item.size
+            totals.rows += item.detail[ROWS]
+            totals.results.update(item.detail[RESULTS])
+            totals.row_reasons.update(item.detail[REASONS])
+    return totals
+
+
+def count_doubles(effects: Iterable[Item]) -> int:
+    """How many keys got more than one request: the API must have found the first one again."""
+    by_key: dict[str, int] = {}
+    doubles = 0
+    for effect in effects:
+        request = effect.detail.get(REQUEST)
+        if request is not None and by_key.setdefault(effect.name, request) != request:
+            doubles += 1
+    return doubles
+
+
+def is_denied(items: Iterable[Item]) -> bool:
+    """Whether a sheet waits since the API does not let us in."""
+    return any(item.reason == Reason.NOT_ALLOWED for item in items)

@@ -1,0 +1,282 @@
+"""What the tests of sending share: a drive, a ledger and an API, sheets to drop, a clock to set, runs to kill."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+from python_calamine import CalamineWorkbook
+
+from pipelines.adapters.drive import Drive, open_drive
+from pipelines.adapters.here_to_help import open_here_to_help
+from pipelines.adapters.ledger import Ledger, open_ledger
+from pipelines.adapters.ledger.working import Shift, work_through
+from pipelines.core.retry import RetryPolicy
+from pipelines.core.work import Item, State
+from pipelines.domains.residents import intake
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.feeds.contract import Feed
+from pipelines.domains.residents.journey import Terms
+from pipelines.domains.residents.memory import effects_queue, sheets_queue
+from pipelines.domains.residents.sheets import RESULTS, Work, outcomes_queue
+from pipelines.domains.residents.writing import Writing
+from pipelines_tests.domains.residents.people import cells
+
+if TYPE_CHECKING:
+    from pipelines.sandbox.here_to_help import HereToHelp  # a process that only sends starts faster without it
+
+REPOSITORY = Path(__file__).parents[3]
+KEY = "a-key-of-tests"
+SECRET = bytes(range(32))
+NOW = datetime(2021, 11, 20, 12, tzinfo=UTC)
+POLICY = RetryPolicy(attempts=3, start=30, factor=4, cap=3600, jitter=0)
+TERMS = Terms(8, timedelta(seconds=60), 20, 30, POLICY)
+
+
+@dataclass
+class Council:
+    """A ledger and a drive under one folder, the API's address, and the time."""
+
+    folder: Path
+    url: str
+    feed: Feed
+    now: datetime = NOW
+    terms: Terms = TERMS
+    connect_seconds: float = 5
+    total_seconds: float = 10
+    ledger: Ledger = field(init=False)
+    drive: Drive = field(init=False)
+
+    def __post_init__(self) -> None:
+        for feed in FEEDS:
+            (self.folder / "drive" / feed / "inbound").mkdir(parents=True, exist_ok=True)
+        self.ledger = open_ledger(f"sqlite:///{self.folder / 'ledger.db'}")
+        self.drive = open_drive((self.folder / "drive").as_uri(), quiet=timedelta(0))
+
+    @property
+    def queue(self) -> str:
+        """Of the feed's sheets."""
+        return sheets_queue(self.feed)
+
+    def path(self, name: str) -> Path:
+        """Where a sheet is."""
+        return self.folder / "drive" / self.feed.name / "inbound" / name
+
+    def drop(self, name: str, *rows: Mapping[str, str], more: Sequence[str] = ()) -> None:
+        """Put a sheet into the inbound folder, in the place of one of that name: sound rows with changes."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow([*self.feed.needed, *more])
+        for row in rows:
+            full = cells(self.feed, row)
+            writer.writerow([full[column] for column in self.feed.needed] + ["" for _ in more])
+        self.put(name, text.getvalue().encode())
+
+    def put(self, name: str, content: bytes) -> None:
+        """Put any file into the inbound folder, whole at once."""
+        fresh = self.folder / "fresh"
+        fresh.write_bytes(content)
+        os.utime(fresh, ns=(self.stamp(), self.stamp()))
+        fresh.rename(self.path(name))
+
+    def stamp(self) -> int:
+        """When what is written now was written, in nanoseconds: no two alike."""
+        self._stamps = getattr(self, "_stamps", int(NOW.timestamp()) * 1_000_000_000 - 10**12) + 1_000_000
+        return self._stamps
+
+    def look(self) -> intake.Intake:
+        """What a tick does: sheets into the ledger."""
+        taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now)
+        return taken[self.feed.name]
+
+    def work(self, owner: str = "run", *, excluded: frozenset[str] = frozenset(), **facts: Any) -> Work:
+        """How sheets are sent."""
+        return Work(
+            self.feed,
+            self.drive,
+            self.ledger,
+            partial(
+                open_here_to_help,
+                self.url,
+                SecretStr(KEY),
+                connections=self.terms.connections,
+                calls_per_second=None,
+                connect_seconds=self.connect_seconds,
+                total_seconds=self.total_seconds,
+            ),
+            self.terms,
+            SECRET,
+            excluded,
+            owner,
+            **{"now": lambda: self.now, **facts},
+        )
+
+    def send(self, owner: str = "run", **facts: Any) -> list[Item]:
+        """One run over the sheets that are due; returns what they became."""
+        work = self.work(owner, **facts)
+        shift = Shift(owner, self.terms.lease, now=work.now)
+        made = work_through(self.ledger, self.queue, lambda: work.outcome, POLICY, shift, destination=self.url)
+        ids = [item.id for item in made]
+        return [item for item in self.sheets() if item.id in ids]
+
+    def writing(self) -> Writing:
+        """How outcomes are written."""
+        return Writing(self.feed, self.drive, self.ledger, POLICY, SECRET, frozenset(), lambda: self.now)
+
+    def write(self) -> list[Item]:
+        """One run over the outcomes that are due; returns what they became."""
+        shift = Shift("writer", self.terms.lease, now=lambda: self.now)
+        made = work_through(self.ledger, outcomes_queue(self.feed), lambda: self.writing().outcome, POLICY, shift)
+        ids = [item.id for item in made]
+        return [item for item in self.outcomes() if item.id in ids]
+
+    def outcomes(self) -> list[Item]:
+        """Every outcome that was asked for."""
+        return sorted(self.ledger.items(outcomes_queue(self.feed)), key=lambda item: item.id)
+
+    def outbound(self) -> Path:
+        """The folder of the outcomes."""
+        return self.folder / "drive" / self.feed.name / "outbound"
+
+    def told(self, name: str, tab: str) -> list[dict[str, str]]:
+        """The rows of a tab of an outcome, by its columns; the last of those that stand twice."""
+        sheet = CalamineWorkbook.from_path(self.outbound() / f"{name}.xlsx").get_sheet_by_name(tab)
+        header, *rows = sheet.to_python(skip_empty_area=False)
+        return [dict(zip(map(str, header), map(str, row), strict=True)) for row in rows]
+
+    def settle(self, *, most: int = 50) -> None:
+        """Run after run, the clock set on to when work is due, until none is."""
+        for _ in range(most):
+            self.look()
+            self.send()
+            due = self.ledger.next_due(self.queue)
+            if due is None:
+                return
+            self.now = max(self.now, due) + timedelta(seconds=1)
+        raise AssertionError("it does not settle")
+
+    def later(self, **time: float) -> None:
+        """The clock goes on."""
+        self.now += timedelta(**time)
+
+    def sheets(self) -> list[Item]:
+        """Every version of every sheet."""
+        return sorted(self.ledger.items(self.queue), key=lambda item: item.id)
+
+    def sheet(self) -> Item:
+        """The one sheet."""
+        (item,) = self.sheets()
+        return item
+
+    def results(self) -> dict[str, int]:
+        """What became of the last sheet's rows."""
+        found: dict[str, int] = self.sheets()[-1].detail[RESULTS]
+        return found
+
+    def effects(self) -> list[Item]:
+        """Every effect."""
+        return list(self.ledger.items(effects_queue(self.feed)))
+
+    def effect_states(self) -> Counter[State]:
+        """How many effects stand in which state."""
+        return Counter(item.state for item in self.effects())
+
+
+def people(count: int, feed: Feed, start: int = 0) -> list[dict[str, str]]:
+    """Changes that make rows of so many different people; one in five twice in the sheet, with other phones."""
+    return [_person(number, feed) for number in range(start, start + count)]
+
+
+_NAMES = {
+    "contact_tracing": ("Account ID", "NHS Number", "Surname", "Phone", "Comments"),
+    "nsss": ("ID", "nhs_number", "last_name", "contact_number_calls", "submission_datetime"),
+    "spl": ("uprn", "Traced_NHSNUMBER", "PatientSurname", "landline", "category"),
+    "self_isolation": ("ID", "NHS Number", "Surname", "Phone2", "Comments"),
+    "generic": ("UPRN", "Phone number 2", "Surname", "Phone number", "Case Note 2"),
+}
+
+
+def _person(number: int, feed: Feed) -> dict[str, str]:
+    key, second, surname, phone, note = _NAMES[feed.name]
+    return {
+        key: f"{10_000_000 + number}",
+        second: f"{7_000_000_000 + number}",
+        surname: f"Sample{number}",
+        phone: f"020{number:08}",
+        note: f"about {number}",
+    }
+
+
+@dataclass(frozen=True)
+class Child:
+    """A run in a process of its own, which can be killed without a word."""
+
+    process: subprocess.Popen[str]
+
+    def is_ready(self) -> bool:
+        """Waits until it may begin."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline() == "ready\n"
+
+    def go(self, now: datetime) -> None:
+        """Let it begin, at this time for good."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{now.isoformat()}\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self.process.kill()
+        self.process.wait()
+
+    def wait(self) -> None:
+        """Until it is over, and well."""
+        assert self.process.wait(100) == 0
+
+
+@contextmanager
+def run_elsewhere(council: Council, owner: str) -> Iterator[Child]:
+    """A process that is to send what is due, and begins when it is told to; killed at the end if need be."""
+    told = {"folder": str(council.folder), "url": council.url, "feed": council.feed.name, "owner": owner}
+    code = "from pipelines_tests.domains.residents.council import send_as_told; send_as_told()"
+    command = [sys.executable, "-c", code, json.dumps(told)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
+        try:
+            yield Child(process)
+        finally:
+            process.kill()
+
+
+def send_as_told() -> None:
+    """What the process of ``run_elsewhere`` does."""
+    told = json.loads(sys.argv[1])
+    council = Council(Path(told["folder"]), told["url"], FEEDS[told["feed"]])
+    print("ready", flush=True)
+    council.now = datetime.fromisoformat(sys.stdin.readline().strip())
+    with closing(council.ledger):
+        council.send(told["owner"])
+
+
+def hold(api: HereToHelp) -> tuple[int, int, int]:
+    """What the API holds: residents, help requests, notes."""
+    found = api.count()
+    return found.residents, found.help_requests, found.case_notes
+
+
+def patiently(council: Council, **terms: Any) -> Council:
+    """The same council with other terms."""
+    council.terms = replace(council.terms, **terms)
+    return council

@@ -1,0 +1,150 @@
+"""Sheets written back: whole, beside the cells, again when they are lost, and never in another one's place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.adapters.drive import SheetChanged
+from pipelines.adapters.ledger import Span
+from pipelines.core.work import Reason, State
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.writing import find_missing
+from pipelines.sandbox.here_to_help import Behaviour, Cut, HereToHelp
+from pipelines_tests.domains.residents.conftest import Open
+from pipelines_tests.domains.residents.council import Council, people
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_a_sheet_is_written_back_with_what_became_of_each_row(open_council: Open, api: HereToHelp, feed: str) -> None:
+    council = open_council(feed)
+    rows = people(3, council.feed)
+    council.drop("extract.csv", *rows, rows[0])
+    council.settle()
+    (written,) = council.write()
+    assert written.state is State.SETTLED
+    name = "Hackney_CT_FOR_UPLOAD" if feed == "contact_tracing" else "PROCESSED"
+    told = council.told(f"{name}_extract_2021-11-20", "hackney_cases")
+    assert [row["outcome"] for row in told] == ["sent", "sent", "sent", "duplicate"]
+    assert told[3]["reason"] == "the same as row 2"
+    if feed != "contact_tracing":
+        assert all(row["resident_id"] and row["help_request_id"] for row in told)
+        assert told[3]["help_request_id"] == told[0]["help_request_id"]
+    if feed == "self_isolation":
+        assert all(row["cev_case_added_id"] for row in told)
+    assert written.detail["results"] == {"duplicate": 1, "sent": 3}
+
+
+def test_every_kind_of_outcome_is_told_with_its_reason(council: Council, api: HereToHelp) -> None:
+    rows = people(6, council.feed)
+    rows[1]["Date of Birth"] = "31/02/2000"
+    rows[2]["UTLA"] = "Camden"
+    rows[3]["Account ID"] = ""
+    rows[5]["Phone"] = "1"
+    api.behave(
+        Behaviour(cut=Cut.AFTER, last_names="Sample3", times=1), Behaviour(status=400, last_names="Sample4", times=1)
+    )
+    council.drop("a.csv", *rows)
+    council.settle()
+    council.write()
+    told = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "hackney_cases")
+    assert [(row["outcome"], row["reason"]) for row in told] == [
+        ("sent", ""),
+        ("rejected", "Date of Birth: no such day"),
+        ("unknown", "no answer, and no id to ask again by"),
+        ("rejected", "refused by the API: InvalidOperationException"),
+        ("sent", ""),
+    ]
+    assert "odd phone" in told[4]["warnings"]
+    left_out = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "not_sent")
+    assert [row["reason"] for row in left_out] == ["of another authority"]
+
+
+def test_a_sheet_that_is_refused_says_so_to_whoever_dropped_it(council: Council, api: HereToHelp) -> None:
+    council.put("a.csv", b"Forename,Surname\nAda,Sample\n")
+    council.settle()
+    item = council.sheet()
+    assert (item.state, item.reason) == (State.DEAD, Reason.NOT_A_SHEET)
+    assert item.detail["refused"].startswith("no header row with")
+    council.write()
+    told = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "refused")
+    assert "Account ID" in told[0]["reason"]
+    assert api.received() == []
+
+
+def test_two_sheets_of_one_name_on_one_day_get_outcomes_of_their_own(council: Council) -> None:
+    council.drop("a.csv", *people(1, council.feed))
+    council.settle()
+    council.write()
+    council.path("a.csv").rename(council.path("b.csv"))
+    council.look()
+    council.drop("a.csv", *people(1, council.feed, start=5))
+    council.settle()
+    council.write()
+    names = sorted(path.name for path in council.outbound().glob("Hackney*"))
+    assert len(names) == 2
+    assert names[0] == "Hackney_CT_FOR_UPLOAD_a_2021-11-20.xlsx"
+    assert names[1].startswith("Hackney_CT_FOR_UPLOAD_a_")
+    assert names[1].endswith("_2021-11-20.xlsx")
+
+
+def test_a_lost_outcome_is_written_again_and_nothing_sent(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(3, council.feed))
+    council.settle()
+    council.write()
+    calls = len(api.received())
+    day = Span("2021-11-20", "2021-11-20")
+    assert find_missing(council.writing(), day) == []
+    path = council.outbound() / "Hackney_CT_FOR_UPLOAD_a_2021-11-20.xlsx"
+    before = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "hackney_cases")
+    path.unlink()
+    missing = find_missing(council.writing(), day)
+    assert council.ledger.reopen(missing, council.now, Reason.NOT_INTACT) == 1
+    council.write()
+    assert council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "hackney_cases") == before
+    assert len(api.received()) == calls
+
+
+def test_an_outcome_of_a_sheet_that_was_edited_since_waits_for_the_newer_one(council: Council) -> None:
+    rows = people(2, council.feed)
+    council.drop("a.csv", *rows)
+    council.settle()
+    rows[0]["Phone"] = "02011112222"
+    council.drop("a.csv", *rows)
+    council.look()
+    (superseded,) = council.write()
+    assert (superseded.state, superseded.reason) == (State.SUPERSEDED, Reason.CHANGED)
+    council.settle()
+    council.write()
+    told = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "hackney_cases")
+    assert [row["outcome"] for row in told] == ["sent", "sent before"]
+
+
+def test_an_outcome_whose_sheet_is_gone_is_given_up_until_it_is_back(council: Council, tmp_path: Path) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    away = council.path("a.csv").rename(tmp_path / "away")
+    for _ in range(3):
+        council.write()
+        council.later(hours=2)
+    assert [(item.state, item.reason) for item in council.outcomes()] == [(State.DEAD, Reason.GONE)]
+    away.rename(council.path("a.csv"))
+    assert council.ledger.reopen([item.id for item in council.outcomes()], council.now, Reason.REPLAYED) == 1
+    council.write()
+    assert [item.state for item in council.outcomes()] == [State.SETTLED]
+
+
+def test_a_sheet_that_changes_while_its_outcome_is_made_leaves_none(
+    council: Council, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+
+    def changed(*_: object) -> None:
+        raise SheetChanged("a sheet was changed while it was read")
+
+    monkeypatch.setattr(council.drive, "read", changed)
+    (item,) = council.write()
+    assert (item.state, item.reason) == (State.PENDING, Reason.CHANGED)
+    assert list(council.outbound().glob("*.xlsx")) == []

@@ -1,0 +1,67 @@
+"""What a person has sent again: just that, and what is there is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.core.work import State
+from pipelines.domains.residents.resending import What, resend
+from pipelines.sandbox.here_to_help import Behaviour, Cut, HereToHelp
+from pipelines_tests.domains.residents.council import Council, hold, people
+
+
+def _trouble(council: Council, api: HereToHelp) -> None:
+    """A refused row, one that was given up, one of which nobody knows, and one that was sent."""
+    rows = people(4, council.feed)
+    rows[2]["Account ID"] = ""
+    api.behave(
+        Behaviour(status=400, last_names="Sample0"),
+        Behaviour(status=429, last_names="Sample1"),
+        Behaviour(cut=Cut.BEFORE, last_names="Sample2"),
+    )
+    council.drop("a.csv", *rows)
+    council.settle()
+    assert council.results() == {"given up": 1, "rejected": 1, "sent": 1, "unknown": 1}
+    api.behave()
+
+
+@pytest.mark.parametrize(
+    ("what", "results"),
+    [
+        (What.GIVEN_UP, {"rejected": 1, "sent": 1, "sent before": 1, "unknown": 1}),
+        (What.REFUSED, {"given up": 1, "sent": 1, "sent before": 1, "unknown": 1}),
+        (What.UNKNOWN, {"given up": 1, "rejected": 1, "sent": 1, "sent before": 1}),
+    ],
+)
+def test_only_what_was_asked_for_is_sent_again(
+    council: Council, api: HereToHelp, what: What, results: dict[str, int]
+) -> None:
+    _trouble(council, api)
+    sheet = council.sheet()
+    tried = resend(council.feed, council.ledger, sheet.name, what, council.now, dry_run=True)
+    assert (tried.sheets, tried.effects) == (1, 2)
+    assert council.sheet().state is State.SETTLED
+    resend(council.feed, council.ledger, sheet.name, what, council.now, dry_run=False)
+    council.settle()
+    found = council.results()
+    assert found["sent"] + found.get("sent before", 0) == 2
+    assert {name: count for name, count in found.items() if not name.startswith("sent")} == {
+        name: count for name, count in results.items() if not name.startswith("sent")
+    }
+    assert hold(api) == (2, 2, 2)
+
+
+def test_everything_that_is_sent_again_is_found_and_no_note_added(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(3, council.feed))
+    council.settle()
+    before, calls = hold(api), len(api.received())
+    resend(council.feed, council.ledger, council.sheet().name, What.EVERYTHING, council.now, dry_run=False)
+    council.settle()
+    assert council.results() == {"sent": 3}
+    assert len(api.received()) > calls
+    assert hold(api) == before
+
+
+def test_a_sheet_that_is_not_known_is_not_sent(council: Council) -> None:
+    with pytest.raises(LookupError):
+        resend(council.feed, council.ledger, "no such id", What.EVERYTHING, council.now, dry_run=True)

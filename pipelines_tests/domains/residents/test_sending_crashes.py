@@ -1,0 +1,157 @@
+"""Runs that die without a word, and runs that go on at once: the API ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from pipelines.core.work import State
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.sandbox.here_to_help import Behaviour, HereToHelp, give_way, running
+from pipelines_tests.domains.residents.conftest import Open
+from pipelines_tests.domains.residents.council import KEY, Council, hold, people, run_elsewhere
+
+LEASE = 61
+
+
+@pytest.mark.parametrize("feed", ["contact_tracing", "self_isolation"])
+def test_killed_ten_times_the_api_ends_as_after_one_run(
+    open_council: Open, api: HereToHelp, tmp_path: Path, feed: str
+) -> None:
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    council = open_council(feed)
+    rows = people(500, council.feed)
+    council.drop("a.csv", *rows)
+    council.look()
+    api.behave(Behaviour(delay=0.02))
+    with ExitStack() as stack:
+        children = [stack.enter_context(run_elsewhere(council, f"killed {number}")) for number in range(10)]
+        for child in children:
+            assert child.is_ready()
+            child.go(council.now)
+            time.sleep(chance.uniform(0.1, 0.5))  # the moment is what is tried
+            child.kill()
+            council.later(seconds=LEASE)
+    done = council.effect_states()[State.SETTLED]
+    assert 0 < done < 1000
+    api.behave()
+    council.settle()
+    results = council.results()
+    assert results["sent"] + results.get("sent before", 0) == 500
+    assert _stored(api) == _uninterrupted(tmp_path, council, rows)
+    assert hold(api)[0] == 500
+
+
+def test_killed_between_the_call_and_its_record_nothing_is_added_twice(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(1, council.feed))
+    council.look()
+    api.behave(Behaviour(delay=0.7, times=1))
+    with run_elsewhere(council, "killed") as child:
+        assert child.is_ready()
+        child.go(council.now)
+        _wait_until(lambda: council.effect_states() == {State.CLAIMED: 2})
+        with _nobody_writes(council):
+            _wait_until(lambda: len(api.received()) == 1)
+            child.kill()
+    assert council.send("too early") == []
+    council.later(seconds=LEASE)
+    council.settle()
+    assert council.results() == {"sent": 1}
+    assert hold(api) == (1, 1, 1)
+
+
+def test_a_row_without_a_key_in_hand_when_its_run_died_is_told_and_not_repeated(
+    council: Council, api: HereToHelp
+) -> None:
+    row = people(1, council.feed)[0] | {"Account ID": ""}
+    council.drop("a.csv", row)
+    council.look()
+    api.behave(Behaviour(delay=0.7, times=1))
+    with run_elsewhere(council, "killed") as child:
+        assert child.is_ready()
+        child.go(council.now)
+        _wait_until(lambda: council.effect_states() == {State.CLAIMED: 2})
+        child.kill()
+    council.later(seconds=LEASE)
+    council.settle()
+    assert council.results() == {"unknown": 1}
+    assert len(api.received()) <= 1
+
+
+def test_two_runs_at_once_send_each_row_once(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(200, council.feed))
+    council.look()
+    api.gap = give_way
+    with ExitStack() as stack:
+        children = [stack.enter_context(run_elsewhere(council, f"run {number}")) for number in range(2)]
+        assert all(child.is_ready() for child in children)
+        for child in children:
+            child.go(council.now)
+        for child in children:
+            child.wait()
+    assert council.sheet().state is State.SETTLED
+    assert hold(api) == (200, 200, 200)
+    assert len(api.received()) == 200
+
+
+def test_a_run_that_lost_its_sheet_sends_nothing_that_another_one_has(council: Council, api: HereToHelp) -> None:
+    """Its clock stood still: the other one took the sheet over, and with it what was in hand."""
+    council.drop("a.csv", *people(60, council.feed))
+    council.look()
+    api.behave(Behaviour(delay=0.05))
+    with run_elsewhere(council, "slow") as slow:
+        assert slow.is_ready()
+        slow.go(council.now)
+        _wait_until(lambda: len(api.received()) > 5)
+        council.later(seconds=LEASE)
+        council.send("quick")
+        slow.wait()
+    council.later(seconds=LEASE)
+    council.settle()
+    assert hold(api) == (60, 60, 60)
+    assert council.sheet().state is State.SETTLED
+
+
+def _uninterrupted(folder: Path, council: Council, rows: list[dict[str, str]]) -> str:
+    with running(folder / "other api", KEY) as api:
+        other = Council(folder / "other", api.url, FEEDS[council.feed.name])
+        with closing(other.ledger):
+            other.drop("a.csv", *rows)
+            other.settle()
+        return _stored(api)
+
+
+def _stored(api: HereToHelp) -> str:
+    """All that the API has, but for when notes were written."""
+
+    def text(note: str) -> str:
+        return json.loads(note)["note"] if note.startswith("{") else note
+
+    return api.digest(text)
+
+
+@contextmanager
+def _nobody_writes(council: Council) -> Iterator[None]:
+    """Holds the ledger, so that a run can't record what it did."""
+    engine = sa.create_engine(f"sqlite:///{council.folder / 'ledger.db'}")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield
+    engine.dispose()
+
+
+def _wait_until(it_is_so: Callable[[], bool]) -> None:
+    gives_up = time.monotonic() + 30
+    while not it_is_so():
+        assert time.monotonic() < gives_up
+        time.sleep(0.01)

@@ -1,0 +1,195 @@
+"""Sheets that staff drop, edit, copy, move and delete: each version is known once, by nothing that names a person."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pipelines.adapters.drive import DriveUnavailable, SheetChanged
+from pipelines.core.work import Reason, State
+from pipelines.sandbox.here_to_help import Behaviour, HereToHelp
+from pipelines_tests.domains.residents.council import Council, hold, people
+
+
+def test_a_sheet_is_of_the_day_on_which_it_was_first_seen(council: Council) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    taken = council.look()
+    assert (taken.seen, dict(taken.new), taken.aside) == (1, {"2021-11-20": 1}, 0)
+    council.later(days=1)
+    taken = council.look()
+    assert (taken.seen, dict(taken.new), taken.aside) == (1, {}, 0)
+    item = council.sheet()
+    assert (item.partition, item.destination, item.detail["day"]) == ("2021-11-20", council.url, "2021-11-20")
+
+
+def test_nothing_in_the_ledger_tells_a_sheets_name(council: Council) -> None:
+    council.drop("Ada Lovelace.csv", *people(2, council.feed))
+    council.settle()
+    council.write()
+    content = b"".join(path.read_bytes() for path in council.folder.glob("ledger.db*"))
+    for word in (b"Lovelace", b"Ada", b"McTesty", b"Sample0", b"7000000000", b"02000000001", b"about 0", b"12/11/1998"):
+        assert word not in content
+
+
+def test_a_renamed_sheet_is_not_sent_again(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    council.path("a.csv").rename(council.path("b.csv"))
+    council.settle()
+    assert len(council.sheets()) == 1
+    council.drop("b.csv", *people(3, council.feed))
+    council.settle()
+    assert len({item.name for item in council.sheets()}) == 1
+    assert council.results() == {"sent": 1, "sent before": 2}
+    assert len(api.received()) == 3
+
+
+def test_a_sheet_written_again_as_it_was_is_not_sent_again(council: Council, api: HereToHelp) -> None:
+    for _ in range(2):
+        council.drop("a.csv", *people(2, council.feed))
+        council.settle()
+    assert len(council.sheets()) == 1
+    assert len(api.received()) == 2
+
+
+def test_the_same_content_under_another_name_is_noticed_and_not_sent(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.drop("b.csv", *people(2, council.feed))
+    for _ in range(3):
+        council.settle()
+        assert [(item.state, item.reason) for item in council.sheets()] == [
+            (State.SETTLED, None),
+            (State.ASIDE, Reason.SAME_CONTENT),
+        ]
+    assert len(api.received()) == 2
+    council.drop("b.csv", *people(3, council.feed))
+    council.settle()
+    assert council.results() == {"sent": 1, "sent before": 2}
+
+
+def test_a_copy_is_sent_if_the_first_one_was_gone_before(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.look()
+    council.path("a.csv").unlink()
+    for _ in range(3):
+        council.send()
+        council.later(hours=2)
+    assert [(item.state, item.reason) for item in council.sheets()] == [(State.DEAD, Reason.GONE)]
+    council.drop("b.csv", *people(2, council.feed))
+    council.settle()
+    assert council.results() == {"sent": 2}
+    assert hold(api) == (2, 2, 2)
+
+
+def test_a_sheet_deleted_while_it_is_sent_comes_back_with_what_is_left(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(50, council.feed))
+    council.look()
+    api.behave(Behaviour(times=20), Behaviour(status=503))
+    council.send()
+    away = shutil.move(council.path("a.csv"), council.folder / "away")
+    api.behave()
+    for _ in range(4):
+        council.later(hours=2)
+        council.look()
+        council.send()
+    assert (council.sheet().state, council.sheet().reason) == (State.DEAD, Reason.GONE)
+    shutil.move(away, council.path("a.csv"))
+    council.settle()
+    assert council.sheet().state is State.SETTLED
+    assert hold(api) == (50, 50, 50)
+
+
+def test_a_sheet_edited_while_it_is_read_is_left_to_its_newer_version(
+    council: Council, api: HereToHelp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.look()
+    with monkeypatch.context() as patched:
+
+        def changed(*_: object) -> None:
+            council.drop("a.csv", *people(3, council.feed))
+            raise SheetChanged("a sheet was changed while it was read")
+
+        patched.setattr(council.drive, "read", changed)
+        council.send()
+    assert (council.sheet().state, council.sheet().reason) == (State.SUPERSEDED, Reason.CHANGED)
+    assert api.received() == []
+    council.settle()
+    assert council.results() == {"sent": 3}
+
+
+def test_a_sheet_edited_between_two_runs_goes_on_with_its_newer_version(council: Council, api: HereToHelp) -> None:
+    """The rows that were sent are not sent again; that whose answer was lost is found out, with the newer text."""
+    rows = people(30, council.feed)
+    council.drop("a.csv", *rows)
+    council.look()
+    api.behave(Behaviour(times=10), Behaviour(status=504, stored=True))
+    council.send()
+    api.behave()
+    for row in rows:
+        row["Phone"] = row["Phone"].replace("020", "021")
+    council.drop("a.csv", *rows)
+    council.settle()
+    assert [item.state for item in council.sheets()] == [State.SUPERSEDED, State.SETTLED]
+    assert council.results() == {"sent": 30}
+    assert hold(api) == (30, 30, 30)
+
+
+def test_a_listing_that_fails_is_no_empty_folder(council: Council, monkeypatch: pytest.MonkeyPatch) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    real = council.drive.sheets
+
+    def fail(*asked: Any) -> Sequence[Any]:
+        real(*asked)
+        raise DriveUnavailable("half of it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(council.drive, "sheets", fail)
+        with pytest.raises(DriveUnavailable):
+            council.look()
+    assert council.sheets() == []
+    council.look()
+    with monkeypatch.context() as patched:
+        patched.setattr(council.drive, "sheets", fail)
+        council.send()
+    item = council.sheet()
+    assert (item.state, item.reason, item.attempts) == (State.PENDING, Reason.UNREADABLE, 0)
+    council.settle()
+    assert council.sheet().state is State.SETTLED
+
+
+def test_an_empty_sheet_settles(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv")
+    council.settle()
+    assert (council.sheet().state, council.sheet().detail["rows"]) == (State.SETTLED, 0)
+    assert api.received() == []
+
+
+def test_what_is_no_sheet_is_refused_before_any_call(council: Council, api: HereToHelp) -> None:
+    council.put("a.xlsx", b"%PDF-1.7")
+    council.put("b.csv", b"Account ID,Forename,Surname\n1,Ada,Sample\n")
+    council.settle()
+    assert {item.reason for item in council.sheets()} == {Reason.NOT_A_SHEET}
+    assert any("missing header: NHS Number" in item.detail["refused"] for item in council.sheets())
+    assert api.received() == []
+
+
+def test_a_row_that_waits_and_is_taken_out_of_its_sheet_waits_no_more(council: Council, api: HereToHelp) -> None:
+    rows = people(3, council.feed)
+    api.behave(Behaviour(status=429, last_names="Sample1"))
+    council.drop("a.csv", *rows)
+    council.look()
+    council.send()
+    assert council.effect_states()[State.PENDING] == 2
+    council.drop("a.csv", rows[0], rows[2])
+    council.settle()
+    assert council.results() == {"sent before": 2}
+    assert council.effect_states() == {State.SETTLED: 4, State.SUPERSEDED: 2}
+    api.behave()
+    council.drop("a.csv", *rows)
+    council.settle()
+    assert council.sheets()[0].state is State.SETTLED
+    assert hold(api) == (3, 3, 3)

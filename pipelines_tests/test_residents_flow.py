@@ -1,0 +1,160 @@
+"""The whole flow of residents: sheets are dropped, sensors notice, runs send and write back, nothing personal stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+from python_calamine import CalamineWorkbook
+
+from pipelines.adapters.drive import Folders
+from pipelines.adapters.ledger import Ledger, open_ledger
+from pipelines.adapters.ledger.leases import utc_now
+from pipelines.core.work import State
+from pipelines.definitions import build
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.memory import sheets_queue
+from pipelines.domains.residents.sheets import RESULTS, ROWS
+from pipelines.environment import Environment
+from pipelines.resources import DRIVE_FEEDS, read_folders
+from pipelines.sandbox.addresses import all_running
+from pipelines.sandbox.here_to_help import HereToHelp
+from pipelines.sandbox.sheets import drop_samples
+from pipelines.settle import REMAINS, SETTLED, recorded_partitions, settle, verdict
+
+
+@pytest.fixture
+def api(environment: Environment) -> Iterator[HereToHelp]:
+    with all_running(environment.sandbox, utc_now()) as sandbox:
+        yield sandbox.here_to_help
+
+
+@pytest.fixture
+def ledger(environment: Environment) -> Iterator[Ledger]:
+    with closing(open_ledger(environment.ledger)) as opened:
+        yield opened
+
+
+def _drive(environment: Environment) -> Path:
+    return environment.home / "drive"
+
+
+def test_the_feeds_of_the_drive_are_those_of_the_domain() -> None:
+    assert set(DRIVE_FEEDS) == set(FEEDS)
+
+
+def test_a_sheet_of_each_feed_is_sent_and_written_back(
+    environment: Environment, api: HereToHelp, ledger: Ledger
+) -> None:
+    dropped = drop_samples(_drive(environment), utc_now().date(), rows=20)
+    ran = list(settle(environment))
+    assert all(one.success for one in ran), [str(one) for one in ran]
+    assert verdict(ledger)[1] == SETTLED
+    for feed in FEEDS.values():
+        (item,) = ledger.items(sheets_queue(feed))
+        assert item.state is State.SETTLED
+        assert item.detail[ROWS] == dropped[feed.name] == sum(item.detail[RESULTS].values())
+        written = list((_drive(environment) / feed.name / "outbound").glob("*.xlsx"))
+        assert len(written) == len(feed.books)
+        table = environment.home / "lake" / "residents" / feed.name
+        assert [pq.read_metadata(path).num_rows for path in table.rglob("*.parquet")] == [1]
+        assert recorded_partitions(environment, f"residents/{feed.name}") == 1
+        assert recorded_partitions(environment, f"residents/{feed.name}_outcomes") == 1
+    receipts = list((environment.home / "lake" / "residents" / "receipts").rglob("*.parquet"))
+    assert len(receipts) == 1
+    found = api.count()
+    assert found.residents > 60
+    assert found.help_requests >= found.residents - 20
+    calls = len(api.received())
+    assert list(settle(environment)) == []
+    assert len(api.received()) == calls
+
+
+def test_nothing_of_a_person_is_anywhere_but_in_drive_api_and_outcome(
+    environment: Environment, api: HereToHelp, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drop_samples(_drive(environment), utc_now().date(), rows=30)
+    for path in _drive(environment).glob("*/inbound/*.xlsx"):
+        path.rename(path.with_name(f"Zebedee Canary {path.name}"))
+    values = {"Zebedee", "Canary"}
+    for path in _drive(environment).glob("*/inbound/*.xlsx"):
+        header, *rows = CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()
+        for row in rows:
+            values |= {
+                str(cell)
+                for column, cell in zip(header, row, strict=True)
+                if len(str(cell)) >= 7 and str(column) not in ("Data_Source", "category", "oslaua", "oscty")
+            }
+    values -= {"Completed", "City of London", "Hackney", "Link Work", "Call completed", "Unheard of", "Repairs"}
+    values = {value for value in values if not _is_recent(value)}
+    assert len(values) > 300
+    assert all(one.success for one in settle(environment))
+    kept = {environment.home / "drive", environment.sandbox / "here-to-help"}
+    files = [
+        path
+        for path in environment.home.rglob("*")
+        if path.is_file() and not any(folder in path.parents for folder in kept)
+    ]
+    assert files
+    texts = {path: path.read_bytes() for path in files}
+    for path in files:
+        if path.suffix == ".parquet":
+            texts[path] = str(pq.read_table(path).to_pylist()).encode()
+    printed = "".join(capfd.readouterr())
+    for value in values:
+        assert value not in printed
+        assert [path for path, content in texts.items() if value.encode() in content] == []
+
+
+def _is_recent(value: str) -> bool:
+    """Days and moments of this week are in every log."""
+    return str(utc_now().year) in value
+
+
+def test_a_feed_that_is_switched_off_keeps_its_sheets(environment: Environment, api: HereToHelp) -> None:
+    off = environment.model_copy(update={f"residents_{feed}_enabled": False for feed in FEEDS})
+    drop_samples(_drive(environment), utc_now().date(), rows=5)
+    assert [one.job for one in settle(off) if one.job.startswith("residents")] == []
+    assert api.received() == []
+
+
+def test_without_access_the_run_calls_a_person_and_all_waits(
+    environment: Environment, api: HereToHelp, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (environment.sandbox / "here-to-help.key").write_text("another-key")
+    drop_samples(_drive(environment), utc_now().date(), rows=5)
+    ran = list(settle(environment))
+    assert [one.success for one in ran if one.job.startswith("residents_send")] == [False] * len(FEEDS)
+    assert verdict(ledger)[1] == REMAINS
+    assert api.count().residents == 0
+
+
+def test_one_sheet_is_taken_up_again_by_its_id(environment: Environment, api: HereToHelp, ledger: Ledger) -> None:
+    drop_samples(_drive(environment), utc_now().date(), rows=5)
+    list(settle(environment))
+    before, calls = api.count(), len(api.received())
+    (item,) = ledger.items(sheets_queue(FEEDS["nsss"]))
+    job = build(environment).resolve_job_def("residents_retry_sheet")
+    asked = {"feed": "NSSS", "sheet": item.name, "who": "a test", "why": "to see", "effects": "EVERYTHING"}
+    for dry_run in (True, False):
+        config = {"ops": {"residents_retry": {"config": asked | {"dry_run": dry_run}}}}
+        with dg.DagsterInstance.ephemeral() as instance:
+            assert job.execute_in_process(run_config=config, instance=instance).success
+        assert all(one.success for one in settle(environment))
+        assert (len(api.received()) == calls) is dry_run
+    assert api.count() == before
+    assert isinstance(item.seen_at, datetime)
+
+
+def test_folders_of_a_drive_at_google_are_named_by_feed() -> None:
+    found = read_folders("nsss=in1:out1, spl=in2:out2,")
+    assert found == {"nsss": Folders("in1", "out1"), "spl": Folders("in2", "out2")}
+    for wrong in ("nsss", "nsss=canary", "nsss=:canary"):
+        with pytest.raises(ValueError, match="feed=inbound:outbound") as raised:
+            read_folders(wrong)
+        assert "canary" not in str(raised.value)
