@@ -45,8 +45,7 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
             (f"aae {feed}", environment.aae_url(feed), partial(_endpoint_of, aae, feed))
             for feed in ("packages", "events")
         ),
-        ("drive", environment.drive, lambda: _drive(environment)),
-        ("here to help", environment.here_to_help, lambda: _here_to_help(environment)),
+        *(_probes_of_residents(environment) if environment.sends_residents() else ()),
         *((f"secret {variable}", place, partial(_secret, read)) for variable, place, read in secrets_set()),
         *(("variable", name, _unknown) for name in unknown_variables()),
     ]
@@ -55,6 +54,13 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
             yield Finding(system, url, True, probe())
         except Exception as error:
             yield Finding(system, url, False, str(error) or type(error).__name__)
+
+
+def _probes_of_residents(environment: Environment) -> list[tuple[str, str, Callable[[], str]]]:
+    return [
+        ("drive", environment.drive, lambda: _drive(environment)),
+        ("here to help", environment.here_to_help, lambda: _here_to_help(environment)),
+    ]
 
 
 def settings(environment: Environment) -> Iterator[tuple[str, str, str]]:

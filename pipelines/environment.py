@@ -200,7 +200,7 @@ class Environment(BaseSettings):
                 "PIPELINES_UPLOADS_VISIBILITY_SECONDS must be at least two ticks, else messages come twice"
             )
         far = [name for name in ("landing", "ledger", "drive") if urlsplit(getattr(self, name)).scheme not in _LOCAL]
-        outside = ["aae", "aae_packages", "aae_events", *(["here_to_help"] if self._sends_residents() else [])]
+        outside = ["aae", "aae_packages", "aae_events", *(["here_to_help"] if self.sends_residents() else [])]
         pretended = [name for name in outside if getattr(self, name).startswith(f"{SANDBOX}:")]
         if far and pretended:
             raise ValueError(
@@ -208,7 +208,8 @@ class Environment(BaseSettings):
             )
         return self
 
-    def _sends_residents(self) -> bool:
+    def sends_residents(self) -> bool:
+        """Whether any feed of residents is switched on."""
         return any(
             getattr(self, name) for name in type(self).model_fields if re.fullmatch("residents_.*_enabled", name)
         )

@@ -179,6 +179,7 @@ def test_the_demo_stays_in_its_own_folder_whatever_is_configured(
         "LEDGER": "postgresql://db.example/ledger",
         "AAE": "https://aae.example/in",
         "AAE_EVENTS": "https://aae.example/events",
+        "HERE_TO_HELP": "https://here-to-help.example/api",
     }
     for name, url in elsewhere.items():
         monkeypatch.setenv(f"PIPELINES_{name}", url)

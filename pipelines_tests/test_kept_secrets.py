@@ -229,7 +229,9 @@ def test_the_doctor_says_which_secret_cannot_be_read_and_why(
 
 
 def doctor(home: Path, aae: str) -> subprocess.CompletedProcess[str]:
-    variables = child_variables(PIPELINES_HOME=str(home), PIPELINES_AAE=aae)
+    feeds = ("contact_tracing", "nsss", "spl", "self_isolation", "generic")
+    off = {f"PIPELINES_RESIDENTS_{feed.upper()}_ENABLED": "false" for feed in feeds}
+    variables = child_variables(PIPELINES_HOME=str(home), PIPELINES_AAE=aae, **off)
     words = [sys.executable, "-m", "pipelines", "doctor"]
     said = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
     assert "canary" not in said.stdout + said.stderr

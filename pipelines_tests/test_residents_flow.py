@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
@@ -91,7 +92,8 @@ def test_nothing_of_a_person_is_anywhere_but_in_drive_api_and_outcome(
                 if len(str(cell)) >= 7 and str(column) not in ("Data_Source", "category", "oslaua", "oscty")
             }
     values -= {"Completed", "City of London", "Hackney", "Link Work", "Call completed", "Unheard of", "Repairs"}
-    values = {value for value in values if not _is_recent(value)}
+    # A few digits stand by chance in the moments and ids of any database.
+    values = {value for value in values if not _is_recent(value) and not re.fullmatch("[0-9a-f]{1,9}", value)}
     assert len(values) > 300
     assert all(one.success for one in settle(environment))
     kept = {environment.home / "drive", environment.sandbox / "here-to-help"}
@@ -108,7 +110,7 @@ def test_nothing_of_a_person_is_anywhere_but_in_drive_api_and_outcome(
     printed = "".join(capfd.readouterr())
     for value in values:
         assert value not in printed
-        assert [path for path, content in texts.items() if value.encode() in content] == []
+        assert [path for path, content in texts.items() if value.encode() in content] == [], value
 
 
 def _is_recent(value: str) -> bool:
