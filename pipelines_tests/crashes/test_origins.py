@@ -13,6 +13,7 @@ from pipelines.core.work import State
 from pipelines.domains.mobile.carried import copies_of
 from pipelines.domains.mobile.feeds import EVENTS, PACKAGES, Feed, landed_name
 from pipelines.domains.mobile.intake import LONGEST_NAME
+from pipelines.domains.mobile.rejected import is_as_counted
 from pipelines.domains.mobile.totals import total
 from pipelines.sandbox.aae import Aae
 from pipelines_tests.crashes.invariants import Verdict
@@ -54,6 +55,19 @@ def rejected(world: World) -> Counter[str]:
     return total(world.ledger.items(PACKAGES.queue)).rejected
 
 
+def filter_only(world: World, name: str) -> None:
+    """Take in what is there, and filter this file; what else waits is in hand."""
+    world.take_in(PACKAGES)
+    claimed = world.ledger.claim(PACKAGES.queue, owner="run", limit=9, now=world.now, lease=world.lease)
+    (item,) = [one for one in claimed if one.name.endswith(f"/{name}")]
+    world.ledger.settle([world.filtering(PACKAGES).outcome(item, lambda _: True)], world.now)
+
+
+def are_as_counted(world: World) -> bool:
+    files = world.ledger.items(PACKAGES.queue, states=[State.SETTLED])
+    return all(is_as_counted(world.landing, item) for item in files)
+
+
 def test_two_files_that_begin_with_the_same_record_both_have_what_was_moved_from_them_sent(
     place: Place, world: World, aae: Aae
 ) -> None:
@@ -69,8 +83,9 @@ def test_two_files_that_begin_with_the_same_record_both_have_what_was_moved_from
     again.close()
 
 
+@pytest.mark.parametrize("filtered", [True, False])
 def test_what_two_files_have_in_common_was_not_moved_from_one_to_the_other(
-    place: Place, world: World, aae: Aae
+    filtered: bool, place: Place, world: World, aae: Aae
 ) -> None:
     for name in ("a.jsonl", "b.jsonl"):
         world.uploader.land(PACKAGES, name, [GOOD])
@@ -78,8 +93,11 @@ def test_what_two_files_have_in_common_was_not_moved_from_one_to_the_other(
     world.settle()
     later(world)
     world.reprocess()
-    world.filter(PACKAGES)  # both are in quarantine once more, and no receipt tells of it
+    if filtered:
+        world.filter(PACKAGES)  # both are in quarantine once more, and no receipt tells of it
     again = lose_and_restore(place, world)
+    assert len(list(again.ledger.items(PACKAGES.queue))) == 4
+    assert are_as_counted(again)
     assert rejected(again) == {"not JSON": 2}
     again.close()
 
@@ -95,10 +113,7 @@ def test_the_quarantine_of_another_file_tells_nothing_whatever_its_name_begins_w
     world.reprocess()
     world.uploader.land(PACKAGES, other, [FUSSY])
     path_of(place, other).write_bytes(GARBAGE + path_of(place, "a.jsonl").read_bytes().splitlines()[1])
-    world.take_in(PACKAGES)
-    claimed = world.ledger.claim(PACKAGES.queue, owner="run", limit=9, now=world.now, lease=world.lease)
-    (item,) = [one for one in claimed if one.name.endswith(f"/{other}")]
-    world.ledger.settle([world.filtering(PACKAGES).outcome(item, lambda _: True)], world.now)
+    filter_only(world, other)
     again = lose_and_restore(place, world)
     copies = [item for item in again.ledger.items(PACKAGES.queue) if landed_name(item.name) == "a.jsonl"]
     assert [(item.state, item.detail["written"]) for item in copies] == [(State.SETTLED, 1), (State.SETTLED, 1)]
@@ -176,6 +191,61 @@ def test_what_was_moved_on_from_a_copy_after_the_last_receipts_counts(place: Pla
     again = lose_and_restore(place, world)
     assert Verdict(again, aae).judge() == []
     again.close()
+
+
+def test_of_two_copies_that_begin_alike_each_is_told_what_was_moved_on_from_it(
+    place: Place, world: World, aae: Aae
+) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [GOOD, BAD])
+    edit(place, "a.jsonl", garbage_first)
+    world.settle()
+    later(world)
+    world.reprocess()
+    land_again(place, "a.jsonl", GARBAGE)
+    filter_only(world, "a.jsonl")
+    world.reprocess()
+    world.settle()
+    later(world)
+    world.reprocess()
+    again = lose_and_restore(place, world)
+    assert len(list(again.landing.list("reprocessed/"))) == 4
+    assert are_as_counted(again)
+    assert rejected(again).total() == 3
+    again.close()
+
+
+def test_a_copy_of_which_a_newer_version_has_a_part_in_quarantine_and_withdrew_the_rest_is_not_counted(
+    place: Place, world: World, aae: Aae
+) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [GOOD, BAD])
+    edit(place, "a.jsonl", garbage_first)
+    world.settle()
+    leave_a_copy(place, world)
+    edit(place, "a.jsonl", lambda body: b"".join(body.splitlines(keepends=True)[:2]))
+    world.settle()
+    put_receipts_back(world.lake, {})
+    again = lose_and_restore(place, world)
+    assert rejected(again) == {"not JSON": 1}
+    again.close()
+
+
+def test_a_copy_of_what_is_known_to_be_moved_is_not_counted_though_something_left_since(
+    place: Place, world: World, aae: Aae
+) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [BAD, FUSSY, GOOD])
+    world.settle()
+    leave_a_copy(place, world, ["not JSON"])
+    (left,) = world.landing.list("reprocessed/")
+    world.mended = True
+    later(world)
+    process_again(world, ["not JSON"])
+    world.settle()
+    (moved,) = [info for info in world.landing.list("reprocessed/") if info.key != left.key]
+    world.landing.delete(moved.key)  # as by retention
+    later(world)
+    world.reprocess()
+    lose_and_restore(place, world).close()
+    assert sent(aae) == {f"device-a.jsonl-0-{number}": 1 for number in (1, 2)}
 
 
 @pytest.mark.parametrize(("feed", "ending"), [(PACKAGES, ".jsonl"), (EVENTS, ".json.json")])

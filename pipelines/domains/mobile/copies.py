@@ -48,11 +48,12 @@ class Copies:
         done = {name for name, item in settled.items() if not item.detail["rejected"]}
         filtered = [info for info in infos if info.key in certain - done]
         origins = Origins(self.feed, self.landing, partition, settled, filtered)
-        found = dict[str, NewItem]()
+        kept = list[ObjectInfo]()
         for info in sorted(infos, key=lambda info: info.modified, reverse=True):
-            if info.key in certain or not origins.is_left_behind(info, found):
-                found[info.key] = copies[info.key]
-        for info in (one for one in infos if one.key in found.keys() - named):
+            if info.key in certain or not origins.is_left_behind(info, newer=kept):
+                kept.append(info)
+        found = {info.key: copies[info.key] for info in kept}
+        for info in (one for one in kept if one.key not in named):
             source = origins.of(info)
             if source in found and source not in names:
                 detail = found[source].detail

@@ -105,12 +105,12 @@ def output_key(item: Item | NewItem) -> str:
 
 def quarantine_key(item: Item | NewItem) -> str:
     """The rejected records of a landed file, under the landing URL, since they are raw."""
-    return f"{quarantine_folder(FEEDS[item.queue], item.partition)}{source_name(item.name)}.jsonl"
+    return quarantined_as(FEEDS[item.queue], item.partition, item.name)
 
 
-def quarantine_folder(feed: Feed, partition: str) -> str:
-    """Where all of an hour's rejected records are."""
-    return f"quarantine/{feed.queue}/{hive_path(partition)}/"
+def quarantined_as(feed: Feed, partition: str, key: str) -> str:
+    """The same, of a landed file that the ledger may not know."""
+    return f"quarantine/{feed.queue}/{hive_path(partition)}/{source_name(key)}.jsonl"
 
 
 def export_name(item: Item | NewItem) -> str:

@@ -7,7 +7,7 @@ landed file that they are from in the end, the source.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipelines.adapters.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects
@@ -53,27 +53,23 @@ class Origins:
                 return one.key
         return source
 
-    def is_left_behind(self, copy: ObjectInfo, newer: Collection[str]) -> bool:
+    def is_left_behind(self, copy: ObjectInfo, newer: Iterable[ObjectInfo]) -> bool:
         """Whether a copy, of which no ledger tells and nothing was made, comes from a run that moved nothing.
 
         Then its records are in quarantine still; or they were moved later, into another copy; or a newer version of the
         source took their place.
         """
-        source, records = _source(copy.key), self._records(copy.key)
-        elsewhere = Records()
-        for key in newer:
-            if _source(key) == source:
-                elsewhere.update(self._records(key))
-        for info in self.landing.list(feeds.quarantine_folder(self.feed, self.partition)):
-            if feeds.landed_name(info.key.removesuffix(".jsonl")) == feeds.source_name(source):
-                elsewhere.update(self._quarantined(info.key))
+        origin, records = self.of(copy), self._records(copy.key)
+        elsewhere = self._quarantined(origin)
+        for one in newer:
+            if self.of(one) == origin:
+                elsewhere.update(self._records(one.key))
         if records <= elsewhere:
             return True
-        origin = self.of(copy)
         item = self.settled.get(origin)
         if item is not None and is_as_counted(self.landing, item):  # nothing has left it that the ledger does not know
             return True
-        unmoved = self._unmoved(source, records) if origin == source else None
+        unmoved = self._unmoved(origin, records) if origin == _source(copy.key) else None
         return unmoved is not None and unmoved <= elsewhere
 
     def _records(self, key: str) -> Records:
@@ -82,9 +78,10 @@ class Origins:
         return self._read[key]
 
     def _quarantined(self, key: str) -> Records:
+        quarantine = feeds.quarantined_as(self.feed, self.partition, key)
         try:
-            return Records(digest(self.feed, reject.raw) for reject in read_rejects(self.landing.stream(key)))
-        except (DamagedQuarantine, ObjectChanged):
+            return Records(digest(self.feed, one.raw) for one in read_rejects(self.landing.stream(quarantine)))
+        except (ObjectMissing, ObjectChanged, DamagedQuarantine):
             return Records()
 
     def _unmoved(self, source: str, wanted: Records) -> Records | None:
