@@ -270,7 +270,17 @@ def test_the_longest_name_still_tells_whose_records_were_sent(
     again.close()
 
 
-def lose_a_line(place: Place) -> None:
+def test_a_damaged_quarantine_tells_nothing_of_a_copy(place: Place, world: World, aae: Aae) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [FUSSY, GOOD])
+    world.settle()
+    later(world)
+    world.reprocess()
+    damage(place)
+    lose_and_restore(place, world).close()
+    assert sent(aae) == {"device-a.jsonl-0-0": 1, "device-a.jsonl-0-1": 1}
+
+
+def lose(place: Place) -> None:
     quarantine_of(place, "a.jsonl").unlink()
 
 
@@ -286,7 +296,7 @@ def delete_and_land_again(place: Place) -> None:
     land_again(place, "a.jsonl")
 
 
-@pytest.mark.parametrize("befalls", [lose_a_line, damage, delete, delete_and_land_again])
+@pytest.mark.parametrize("befalls", [lose, damage, delete, delete_and_land_again])
 def test_where_it_can_t_be_told_what_was_moved_a_file_s_counts_stay_and_nothing_is_sent_twice(
     befalls: Callable[[Place], None], place: Place, world: World, aae: Aae
 ) -> None:

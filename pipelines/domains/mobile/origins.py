@@ -69,7 +69,7 @@ class Origins:
         item = self.settled.get(origin)
         if item is not None and is_as_counted(self.landing, item):  # nothing has left it that the ledger does not know
             return True
-        unmoved = self._unmoved(origin, records) if origin == _source(copy.key) else None
+        unmoved = self._unmoved(origin, records)
         return unmoved is not None and unmoved <= elsewhere
 
     def _records(self, key: str) -> Records:
@@ -84,12 +84,12 @@ class Origins:
         except (ObjectMissing, ObjectChanged, DamagedQuarantine):
             return Records()
 
-    def _unmoved(self, source: str, wanted: Records) -> Records | None:
-        """Those of these records that are in the landed file, and not moved as far as is known; None if it is gone."""
-        item = self.settled.get(source)
+    def _unmoved(self, key: str, wanted: Records) -> Records | None:
+        """Those of these records that are in a file, and not moved as far as is known; None if the file is gone."""
+        item = self.settled.get(key)
         moved = LineNumbers.read(item.detail.get(MOVED, ()) if item else ())
+        there = digests(self.feed, self.landing, key)
         try:
-            there = digests(self.feed, self.landing, source)
             return Records(one for number, one in there if one in wanted and number not in moved)
         except (ObjectMissing, ObjectChanged):
             return None
