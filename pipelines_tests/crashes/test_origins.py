@@ -193,6 +193,42 @@ def test_what_was_moved_on_from_a_copy_after_the_last_receipts_counts(place: Pla
     again.close()
 
 
+def test_what_a_file_holds_once_more_was_not_moved_from_the_copy_that_had_it_accepted(
+    place: Place, world: World, aae: Aae
+) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [FUSSY, GOOD])
+    world.settle()
+    later(world)
+    world.reprocess()
+    world.mended = True
+    world.settle()
+    world.mended = False
+    land_again(place, "a.jsonl", path_of(place, "a.jsonl").read_bytes().splitlines(keepends=True)[0])
+    world.settle()
+    later(world)
+    world.reprocess()
+    again = lose_and_restore(place, world)
+    assert sent(aae)["device-a.jsonl-0-0"] == 2
+    assert are_as_counted(again)
+    again.close()
+
+
+def test_a_copy_that_was_rejected_whole_is_known_by_its_quarantine_to_be_filtered(
+    place: Place, world: World, aae: Aae
+) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [GOOD, BAD])
+    edit(place, "a.jsonl", garbage_first)
+    world.settle()
+    later(world)
+    world.reprocess()
+    world.filter(PACKAGES)
+    process_again(world, ["not JSON"])
+    again = lose_and_restore(place, world)
+    assert rejected(again).total() == 2
+    assert are_as_counted(again)
+    again.close()
+
+
 def test_of_two_copies_that_begin_alike_each_is_told_what_was_moved_on_from_it(
     place: Place, world: World, aae: Aae
 ) -> None:

@@ -87,7 +87,7 @@ class Copies:
             return told
         moved, before = (LineNumbers.read(one.get(MOVED, ())) for one in (found, item.detail))
         left = count(self.landing, replace(item, detail=found))
-        if left is None or left.total() + len(moved) - len(before) != sum(item.detail["rejected"].values()):
+        if left.total() + len(moved) - len(before) != sum(item.detail["rejected"].values()):
             return told
         facts = {"rejected": dict(sorted(left.items())), "read": item.detail["written"] + left.total()}
         return {MOVED: found[MOVED], AGAIN: found[AGAIN], ELSEWHERE: [], **facts}

@@ -30,14 +30,12 @@ def still_rejected(landing: Objects, item: Item) -> Iterator[Reject]:
             yield reject
 
 
-def count(landing: Objects, item: Item) -> Counter[str] | None:
-    """How many they are, by reason; ``None`` if the quarantine does not tell, since it is damaged or rewritten."""
+def count(landing: Objects, item: Item) -> Counter[str]:
+    """How many they are, by reason; none if the quarantine does not tell, since it is missing, damaged or rewritten."""
     try:
         return Counter(reject.reason for reject in still_rejected(landing, item))
-    except ObjectMissing:
+    except (ObjectMissing, ObjectChanged, DamagedQuarantine):
         return Counter()
-    except (DamagedQuarantine, ObjectChanged):
-        return None
 
 
 def is_as_counted(landing: Objects, item: Item) -> bool:
