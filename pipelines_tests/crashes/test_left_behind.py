@@ -12,34 +12,8 @@ from pipelines.domains.mobile.feeds import EVENTS, PACKAGES, Feed
 from pipelines.sandbox.aae import Aae
 from pipelines_tests.crashes.invariants import Verdict
 from pipelines_tests.crashes.landings import BAD, FUSSY, GOOD
+from pipelines_tests.crashes.losses import Died, leave_a_copy, lose_and_restore
 from pipelines_tests.crashes.world import Place, World
-
-
-class Died(BaseException):
-    """Stands for the end of the process."""
-
-
-def die_once_stored(step: str) -> None:
-    if step == "Objects.put_file":
-        raise Died
-
-
-def leave_a_copy(place: Place, world: World) -> None:
-    """A run that is to process the quarantine again dies when it has copied the first records."""
-    world.now += timedelta(minutes=10)
-    dying = World.open(place, die_once_stored, now=world.now)
-    with pytest.raises(Died):
-        dying.reprocess()
-    dying.close()
-    assert list(world.landing.list("reprocessed/"))
-
-
-def lose_and_restore(place: Place, world: World) -> World:
-    world.lose_ledger()
-    restored = World.open(place, now=world.now + timedelta(minutes=5), mended=True)
-    restored.restore()
-    restored.settle()
-    return restored
 
 
 @pytest.mark.parametrize("feed", [PACKAGES, EVENTS])

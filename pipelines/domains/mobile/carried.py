@@ -7,20 +7,16 @@ forgotten because the file was rewritten.
 
 from __future__ import annotations
 
-import codecs
-import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
-from pipelines.core.lines import BrokenStream, Line, gunzip, split_lines
 from pipelines.core.work import Item
-from pipelines.domains.mobile.feeds import EVENTS, Feed
+from pipelines.domains.mobile.feeds import Feed
 from pipelines.domains.mobile.line_numbers import Collected, LineNumbers
-from pipelines.domains.mobile.quarantine import LONGEST_LINE
+from pipelines.domains.mobile.records import digests
 
 MOVED = "moved"
 """In an item's detail: the lines whose records are in files of their own now, since they were processed again."""
@@ -40,9 +36,6 @@ REMAPPED = "remapped"
 CHOSEN_AT = "chosen_at"
 """In an item's detail: when a person chose that mapping, in UTC as ISO 8601 has it."""
 
-_DIGEST = 16
-"""Bytes by which records are compared: they are not kept themselves, and memory does not grow with their length."""
-
 
 class CopyMissingError(Exception):
     """A file with records of another version is gone or altered: nobody can tell which records have left."""
@@ -54,6 +47,11 @@ def is_fresh(detail: Mapping[str, Any]) -> bool:
     It may have been filtered before, if it was put back in the place of another version.
     """
     return "landed_at" in detail
+
+
+def copies_of(detail: Mapping[str, Any]) -> list[str]:
+    """The keys of all files that are known to hold records of a file."""
+    return [*detail.get(ELSEWHERE, ()), *detail.get(AGAIN, ())]
 
 
 def carry_over(feed: Feed, landing: Objects, item: Item, others: Sequence[Item]) -> Item:
@@ -68,8 +66,8 @@ def carry_over(feed: Feed, landing: Objects, item: Item, others: Sequence[Item])
     """
     detail = {**_with_choice(item.detail, [one.detail for one in reversed(others)])}
     accounted = detail.get(AGAIN, ())
-    copies = [key for one in (item, *others) for key in (*one.detail.get(ELSEWHERE, ()), *one.detail.get(AGAIN, ()))]
-    unaccounted = [key for key in dict.fromkeys(copies) if key not in accounted]
+    copies = dict.fromkeys(key for one in (item, *others) for key in copies_of(one.detail))
+    unaccounted = [key for key in copies if key not in accounted]
     if unaccounted:
         moved = LineNumbers.read(detail.get(MOVED, ()))
         detail[MOVED] = (moved | _find(feed, landing, item, moved, _moved_records(feed, landing, unaccounted))).stored
@@ -97,40 +95,20 @@ def _with_choice(own: Mapping[str, Any], others: Collection[Mapping[str, Any]]) 
 
 def _moved_records(feed: Feed, landing: Objects, keys: Collection[str]) -> Counter[bytes]:
     """The digests of all records in these files, each as often as it stands there."""
-    digests = Counter[bytes]()
+    records = Counter[bytes]()
     for key in keys:
         try:
-            digests.update(digest for _, digest in _digests(feed, landing, key))
+            records.update(digest for _, digest in digests(feed, landing, key))
         except (ObjectMissing, ObjectChanged):
             raise CopyMissingError(key) from None
-    return digests
+    return records
 
 
 def _find(feed: Feed, landing: Objects, item: Item, moved: LineNumbers, wanted: Counter[bytes]) -> LineNumbers:
     """The lines of a file, without those that were moved, that hold one of these records each."""
     found = Collected()
-    for number, digest in _digests(feed, landing, item.name, item.detail["etag"]):
+    for number, digest in digests(feed, landing, item.name, item.detail["etag"]):
         if number not in moved and wanted[digest] > 0:
             wanted[digest] -= 1
             found.add(number)
     return found.numbers
-
-
-def _digests(feed: Feed, landing: Objects, key: str, etag: str | None = None) -> Iterator[tuple[int, bytes]]:
-    """The number and the digest of each record of a landed file; of one that is damaged, of what can be read."""
-    chunks = landing.stream(key, etag=etag)
-    if feed is EVENTS:
-        whole = hashlib.blake2b(digest_size=_DIGEST)
-        for chunk in chunks:
-            whole.update(chunk)
-        yield 1, whole.digest()
-        return
-    with suppress(BrokenStream):
-        for line in split_lines(gunzip(chunks) if key.endswith(".gz") else chunks, LONGEST_LINE):
-            if isinstance(line, Line):
-                yield line.number, hashlib.blake2b(_bare(line.data), digest_size=_DIGEST).digest()
-
-
-def _bare(record: bytes) -> bytes:
-    """Without what a line may lose as it is moved: a mark where it comes to stand first, signs of its end."""
-    return record.removeprefix(codecs.BOM_UTF8).rstrip(b"\r")

@@ -91,6 +91,11 @@ def source_name(key: str) -> str:
     return key.rsplit("/", 1)[-1]
 
 
+def landed_name(key: str) -> str:
+    """The name of the landed file that records are from, of a file with records that are processed again, too."""
+    return source_name(key).partition(AGAIN_MARK)[0]
+
+
 def output_key(item: Item | NewItem) -> str:
     """What is made of a landed file, in the lake. The whole key decides, so that no two files share an output."""
     feed = FEEDS[item.queue]
@@ -100,7 +105,12 @@ def output_key(item: Item | NewItem) -> str:
 
 def quarantine_key(item: Item | NewItem) -> str:
     """The rejected records of a landed file, under the landing URL, since they are raw."""
-    return f"quarantine/{item.queue}/{hive_path(item.partition)}/{source_name(item.name)}.jsonl"
+    return quarantined_as(FEEDS[item.queue], item.partition, item.name)
+
+
+def quarantined_as(feed: Feed, partition: str, key: str) -> str:
+    """The same, of a landed file that the ledger may not know."""
+    return f"quarantine/{feed.queue}/{hive_path(partition)}/{source_name(key)}.jsonl"
 
 
 def export_name(item: Item | NewItem) -> str:

@@ -14,8 +14,9 @@ from pipelines.core.periods import exists, hour_of_path, hour_start
 from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.mobile.feeds import AGAIN_MARK, FEEDS, Feed
 
-LONGEST_NAME = 255 - len("YYYY-MM-DD-HH-") - len(".parquet")
-"""In bytes: with what is put around it, it must still be a file's name where it is delivered."""
+LONGEST_NAME = 255 - len("YYYY-MM-DD-HH-") - len(f"{AGAIN_MARK}0123456789ab.jsonl") - len(".parquet")
+"""In bytes: with what is put around it, once its records are processed again too, it must still be a file's name where
+it is delivered."""
 
 
 @dataclass(slots=True)

@@ -103,8 +103,7 @@ class Filtering:
         outcome = self._outcome(item, still_held)
         if outcome.state in (State.SETTLED, State.DEAD):
             outcome = replace(outcome, releases=outcome.releases + feeds.table_request(item))
-        # Nothing is delivered anew of a file without an output, or of one made again: else the delivery asks for it.
-        if outcome.detail is not None and (_is_made(item) or outcome.detail["output"] is None):
+        if outcome.detail is not None:  # of bytes that have left before there is no delivery that could ask for them
             outcome = replace(outcome, releases=(*outcome.releases, receipts_request(item)))
         return outcome
 

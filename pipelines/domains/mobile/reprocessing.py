@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import PurePosixPath
 from typing import IO, Any
 from uuid import uuid4
 
@@ -23,19 +22,22 @@ from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
 from pipelines.adapters.objects.scratch import scratch
 from pipelines.core.periods import hour_start
 from pipelines.core.receipts import receipts_request
-from pipelines.core.work import Item, NewItem, State
+from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines.domains.mobile import feeds
 from pipelines.domains.mobile.carried import AGAIN, MOVED
 from pipelines.domains.mobile.feeds import EVENTS, Feed
-from pipelines.domains.mobile.intake import LONGEST_NAME
 from pipelines.domains.mobile.line_numbers import Collected, LineNumbers
-from pipelines.domains.mobile.quarantine import DamagedQuarantine, Reject, read_rejects, write_reject
+from pipelines.domains.mobile.quarantine import DamagedQuarantine, Reject, write_reject
+from pipelines.domains.mobile.rejected import still_rejected
 
 FOLDER = "reprocessed"
 """Under the landing URL, beside the feeds' folders."""
 
 DAMAGED = "quarantine missing or damaged"
 CHANGED = "changed meanwhile"
+
+_MADE = frozenset({State.SETTLED, State.CLAIMED})
+"""States in which a file may have its quarantine by now; who works on it then has to do it again."""
 
 
 @dataclass(slots=True)
@@ -112,8 +114,10 @@ def reprocess(
             found.left.update(parted.left)
             if moves:
                 made.add(key)
-                if _is_newest(ledger, item):  # else the quarantine is another version's, or will be
+                if not _newer(ledger, item):  # else the quarantine is that version's, or will be
                     _clean(landing, item, parted)
+                    # One that was filtered meanwhile may have written its quarantine before this one's.
+                    ledger.reopen(_newer(ledger, item), now, Reason.NOT_INTACT, states=_MADE)
 
 
 def _is_wanted(reason: str, reasons: Collection[str]) -> bool:
@@ -124,13 +128,13 @@ def _is_wanted(reason: str, reasons: Collection[str]) -> bool:
 def _part(feed: Feed, landing: Objects, item: Item, reasons: Collection[str]) -> Iterator[_Parted | str]:
     """Read the quarantine of a file, with flat memory; or why that can't be trusted.
 
-    It is rewritten after the ledger, and by whoever filters the file anew: only what agrees with the ledger is moved.
+    Only what agrees with the ledger is moved.
     """
     ending = b"" if feed is EVENTS else b"\n"
     with scratch() as chosen, scratch() as rest:
         parted = _Parted(chosen, rest)
         try:
-            for reject in _not_moved(landing, item):
+            for reject in still_rejected(landing, item):
                 if reject.is_whole and _is_wanted(reject.reason, reasons):
                     parted.choose(reject, ending)
                 else:
@@ -141,13 +145,6 @@ def _part(feed: Feed, landing: Objects, item: Item, reasons: Collection[str]) ->
             yield CHANGED
         else:
             yield parted if parted.moved + parted.left == Counter(item.detail["rejected"]) else DAMAGED
-
-
-def _not_moved(landing: Objects, item: Item) -> Iterator[Reject]:
-    moved = LineNumbers.read(item.detail.get(MOVED, ()))
-    for reject in read_rejects(landing.stream(feeds.quarantine_key(item))):
-        if reject.line not in moved:
-            yield reject
 
 
 def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Parted, key: str, now: datetime) -> bool:
@@ -170,10 +167,10 @@ def _move(feed: Feed, landing: Objects, ledger: Ledger, item: Item, parted: _Par
     return True
 
 
-def _is_newest(ledger: Ledger, item: Item) -> bool:
-    """Whether no newer version of the file is there: each that is older is superseded."""
+def _newer(ledger: Ledger, item: Item) -> list[int]:
+    """The versions of the file that came after this one: each that is older is superseded."""
     others = (one for one in ledger.versions(item.queue, item.name) if one.id != item.id)
-    return all(one.state is State.SUPERSEDED for one in others)
+    return [one.id for one in others if one.state is not State.SUPERSEDED]
 
 
 def _clean(landing: Objects, item: Item, parted: _Parted) -> None:
@@ -198,8 +195,5 @@ def _changes(detail: Mapping[str, Any], parted: _Parted, key: str) -> dict[str, 
 
 def _key(feed: Feed, item: Item) -> str:
     """Where the records go: named like their first file, with a mark that no landed file may carry."""
-    stem = feeds.source_name(item.name).partition(feeds.AGAIN_MARK)[0]
-    stem = PurePosixPath(stem).stem if stem.endswith(".json") and feed is EVENTS else stem
     ending = f"{feeds.AGAIN_MARK}{uuid4().hex[:12]}{'.json' if feed is EVENTS else '.jsonl'}"
-    stem = stem.encode()[: LONGEST_NAME - len(ending)].decode(errors="ignore")
-    return f"{FOLDER}/{feed.queue}/{hour_start(item.partition):%Y/%m/%d/%H}/{stem}{ending}"
+    return f"{FOLDER}/{feed.queue}/{hour_start(item.partition):%Y/%m/%d/%H}/{feeds.landed_name(item.name)}{ending}"

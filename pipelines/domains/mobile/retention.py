@@ -11,11 +11,12 @@ from itertools import chain, groupby
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectInfo, Objects, exists
 from pipelines.core.periods import hour_of_path
-from pipelines.core.work import OPEN, Item, State
-from pipelines.domains.mobile import feeds, reprocessing
-from pipelines.domains.mobile.carried import AGAIN
+from pipelines.core.work import UNSETTLED, Item, State
+from pipelines.domains.mobile import reprocessing
+from pipelines.domains.mobile.carried import copies_of
 from pipelines.domains.mobile.feeds import Feed
 from pipelines.domains.mobile.landed import intact
+from pipelines.domains.mobile.rejected import is_as_counted
 
 ABANDONED = timedelta(days=1)
 """A file that was to be processed again, and that the ledger did not come to know in so long a time, never will be."""
@@ -81,9 +82,9 @@ class _Hour:
         span = Span(partition, partition)
         known = {(item.name, item.detail.get("etag")): item for item in ledger.items(feed.queue, span)}
         undelivered = {one.parent for one in ledger.items(feed.exports, span) if one.state not in _OVER}
-        named = {key for item in known.values() for key in item.detail.get(AGAIN, ())}
-        waiting = {item.name for item in known.values() if item.state in OPEN}
-        needed = {key for item in known.values() if item.name in waiting for key in item.detail.get(AGAIN, ())}
+        named = {key for item in known.values() for key in copies_of(item.detail)}
+        waiting = {item.name for item in known.values() if item.state in UNSETTLED}
+        needed = {key for item in known.values() if item.name in waiting for key in copies_of(item.detail)}
         return cls(known, undelivered, named, needed)
 
     def why_kept(self, info: ObjectInfo, landing: Objects, lake: Objects, settled_before: datetime) -> str | None:
@@ -102,8 +103,8 @@ class _Hour:
             return "not delivered"
         if item.name in self.needed:  # by it a newer version of the file that its records are from tells what has left
             return "a newer version waits"
-        if item.detail["rejected"] and not exists(landing, feeds.quarantine_key(item)):
-            return "quarantine missing"
+        if item.detail["rejected"] and not is_as_counted(landing, item):
+            return reprocessing.DAMAGED
         return None if intact(lake, item) else "output not intact"
 
     def _is_abandoned(self, info: ObjectInfo, settled_before: datetime) -> bool:

@@ -122,6 +122,44 @@ def test_the_quarantine_of_a_newer_version_that_is_filtered_in_between_is_left_a
     assert process_again(filtered, "missing", now=AFTER).records == {"missing": 2}
 
 
+class Late(FileObjects):
+    """A store in which something else happens just before the quarantine is written."""
+
+    before: Callable[[], object]
+
+    def put_file(self, key: str, source: IO[bytes]) -> ObjectInfo:
+        if key.startswith("quarantine/"):
+            self.before()
+        return super().put_file(key, source)
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_newer_version_whose_quarantine_was_written_over_is_filtered_once_more(
+    filtered: Stage, settled: bool
+) -> None:
+    """It is filtered, or is about to be settled, between the last look at it and the writing."""
+    filtered.deliver()
+    late = Late(filtered.landing.url, filtered.root / "landing")
+    ended = list[Outcome]()
+
+    def rewrite() -> None:
+        filtered.land("a.json", text([*MORE, *WORSE, *MIXED]))
+        filtered.take_in(LATER)
+        if settled:
+            filtered.work(LATER)
+        else:
+            claimed = filtered.ledger.claim(filtered.feed.queue, owner="run", limit=9, now=LATER, lease=LEASE)
+            ended.extend(filtered.filtering(LATER).outcome(item, lambda _: True) for item in claimed)
+
+    late.before = rewrite
+    assert process_again(replace(filtered, landing=late), "not JSON").records == {"not JSON": 3}
+    filtered.ledger.settle(ended, LATER)
+    mended(filtered).work(AFTER)
+    assert filtered.item("a.json").detail["rejected"] == {"missing": 2, "not UTF-8": 2}
+    assert [line["line"] for line in filtered.rejects("a.json")] == [3, 4, 12, 19]
+    assert process_again(filtered, now=AFTER).skipped == {}
+
+
 # Killed
 
 

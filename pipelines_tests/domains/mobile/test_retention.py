@@ -13,14 +13,17 @@ import pytest
 
 from pipelines.adapters.objects import ObjectInfo
 from pipelines.adapters.objects.files import FileObjects
-from pipelines.core.work import State
+from pipelines.core.work import Outcome, Reason, State
+from pipelines.domains.mobile.carried import AGAIN, ELSEWHERE, MOVED
 from pipelines.domains.mobile.events.recipe import EventRecipe
+from pipelines.domains.mobile.landed import reopen_damaged
 from pipelines.domains.mobile.packages.recipe import PackageRecipe
+from pipelines.domains.mobile.quarantine import Reject, write_reject
 from pipelines.domains.mobile.remapping import remap
-from pipelines.domains.mobile.reprocessing import Reprocessed, reprocess
+from pipelines.domains.mobile.reprocessing import DAMAGED, Reprocessed, reprocess
 from pipelines.domains.mobile.retention import ABANDONED, Deleted, delete_landed
 from pipelines_tests.domains.mobile.events.submissions import submission
-from pipelines_tests.domains.mobile.stages import EVERYTHING, HOUR, LATER, NOW, OTHER, Stage, lines, text
+from pipelines_tests.domains.mobile.stages import EVERYTHING, HOUR, LATER, LEASE, NOW, OTHER, Stage, lines, text
 
 AFTER = LATER + timedelta(hours=1)
 
@@ -106,8 +109,32 @@ def test_files_whose_output_is_lost_or_altered_are_kept_since_they_can_be_made_a
 
 def test_files_whose_quarantine_is_lost_are_kept(delivered: Stage) -> None:
     delivered.quarantine("b.json").unlink()
-    assert delete(delivered).kept == {"quarantine missing": 1}
+    assert delete(delivered).kept == {DAMAGED: 1}
     assert landed(delivered) == ["b.json"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"",
+        b"{}\n",
+        write_reject(Reject(4, "", "not JSON", b"{}", 2)),
+        2 * write_reject(Reject(4, "", "missing", b"{}", 2)),
+    ],
+    ids=["emptied", "damaged", "of another version", "more than was counted"],
+)
+def test_files_whose_quarantine_is_not_what_was_counted_are_kept(delivered: Stage, rest: bytes) -> None:
+    delivered.quarantine("b.json").write_bytes(rest)
+    assert delete(delivered).kept == {DAMAGED: 1}
+    assert landed(delivered) == ["b.json"]
+
+
+def test_what_was_moved_and_not_taken_out_of_the_quarantine_yet_keeps_no_file(delivered: Stage) -> None:
+    before = delivered.quarantine("b.json").read_bytes()
+    process_again(delivered)
+    delivered.quarantine("b.json").write_bytes(before)
+    delivered.work(LATER)
+    assert (delete(delivered).kept, landed(delivered)) == ({}, [])
 
 
 def test_files_that_are_not_known_yet_set_aside_or_in_no_hour_are_kept(stage: Stage) -> None:
@@ -209,6 +236,29 @@ def test_what_the_ledger_says_records_were_moved_to_is_never_taken_for_left_over
     moment = (AFTER - 2 * ABANDONED).timestamp()
     os.utime(delivered.root / "landing" / info.key, (moment, moment))  # as after a copy, it has another etag
     assert delete(delivered).kept == {"not settled": 1}
+
+
+@pytest.mark.parametrize("state", [State.PENDING, State.CLAIMED, State.DEAD])
+@pytest.mark.parametrize("restored", [False, True])
+def test_what_a_version_that_is_not_settled_is_to_be_compared_with_is_kept(
+    delivered: Stage, state: State, restored: bool
+) -> None:
+    process_again(delivered)
+    delivered.work(LATER)
+    (copy,) = delivered.landing.list("reprocessed/")
+    if restored:  # that its records are there is known, and not which these are
+        changes = {MOVED: [], AGAIN: [], ELSEWHERE: [copy.key]}
+        assert delivered.ledger.amend(delivered.item("b.json"), changes, [], LATER)
+    delivered.land("b.json", text([*lines(4), b"{}"]))
+    delivered.take_in(LATER)
+    if state is not State.PENDING:
+        (item,) = delivered.ledger.claim(delivered.feed.queue, owner="run", limit=9, now=LATER, lease=LEASE)
+        if state is State.DEAD:
+            delivered.ledger.settle([Outcome(item.id, item.fence, state, reason=Reason.INTERNAL)], LATER)
+    assert delete(delivered).kept == {"not settled": 1, "a newer version waits": 1}
+    reopen_damaged(delivered.filtering(AFTER), EVERYTHING)
+    delivered.work(AFTER)
+    assert delivered.item("b.json").state is State.SETTLED
 
 
 # Events, and others' files

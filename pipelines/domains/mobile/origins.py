@@ -1,0 +1,101 @@
+"""Where records that are processed again are from, and whether their file was left behind before they were moved.
+
+A store tells neither: here it is told from the records themselves, all of a file's, and from what else is known of the
+landed file that they are from in the end, the source.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipelines.adapters.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects
+from pipelines.core.work import Item
+from pipelines.domains.mobile import feeds
+from pipelines.domains.mobile.carried import MOVED
+from pipelines.domains.mobile.feeds import Feed
+from pipelines.domains.mobile.line_numbers import LineNumbers
+from pipelines.domains.mobile.quarantine import DamagedQuarantine, read_rejects
+from pipelines.domains.mobile.records import digest, digests
+from pipelines.domains.mobile.rejected import is_as_counted
+from pipelines.domains.mobile.reprocessing import FOLDER
+
+Records = Counter[bytes]
+"""Records by their digests, each as often as it is there."""
+
+
+@dataclass(frozen=True)
+class Origins:
+    """What is known of an hour.
+
+    Attributes:
+        feed: whose hour it is.
+        landing: the store of landed files and of the quarantine.
+        partition: the hour.
+        settled: the files that the ledger has as settled, by their keys.
+        filtered: copies that were filtered, of whose records some may have been moved on.
+    """
+
+    feed: Feed
+    landing: Objects
+    partition: str
+    settled: Mapping[str, Item]
+    filtered: Sequence[ObjectInfo]
+    _read: dict[str, Records] = field(default_factory=dict, init=False)
+
+    def of(self, copy: ObjectInfo) -> str:
+        """The file that a copy was made from: the last copy before it that has all its records, else the source."""
+        source, records = _source(copy.key), self._records(copy.key)
+        before = (one for one in self.filtered if one.modified < copy.modified and _source(one.key) == source)
+        for one in sorted(before, key=lambda one: one.modified, reverse=True):
+            if records <= self._records(one.key):
+                return one.key
+        return source
+
+    def is_left_behind(self, copy: ObjectInfo, newer: Iterable[ObjectInfo]) -> bool:
+        """Whether a copy, of which no ledger tells and nothing was made, comes from a run that moved nothing.
+
+        Then its records are in quarantine still; or they were moved later, into another copy; or a newer version of the
+        source took their place.
+        """
+        origin, records = self.of(copy), self._records(copy.key)
+        elsewhere = self._quarantined(origin)
+        for one in newer:
+            if self.of(one) == origin:
+                elsewhere.update(self._records(one.key))
+        if records <= elsewhere:
+            return True
+        item = self.settled.get(origin)
+        if item is not None and is_as_counted(self.landing, item):  # nothing has left it that the ledger does not know
+            return True
+        unmoved = self._unmoved(origin, records)
+        return unmoved is not None and unmoved <= elsewhere
+
+    def _records(self, key: str) -> Records:
+        if key not in self._read:
+            self._read[key] = Records(one for _, one in digests(self.feed, self.landing, key))
+        return self._read[key]
+
+    def _quarantined(self, key: str) -> Records:
+        quarantine = feeds.quarantined_as(self.feed, self.partition, key)
+        try:
+            return Records(digest(self.feed, one.raw) for one in read_rejects(self.landing.stream(quarantine)))
+        except (ObjectMissing, ObjectChanged, DamagedQuarantine):
+            return Records()
+
+    def _unmoved(self, key: str, wanted: Records) -> Records | None:
+        """Those of these records that are in a file, and not moved as far as is known; None if the file is gone."""
+        item = self.settled.get(key)
+        moved = LineNumbers.read(item.detail.get(MOVED, ()) if item else ())
+        there = digests(self.feed, self.landing, key)
+        try:
+            return Records(one for number, one in there if one in wanted and number not in moved)
+        except (ObjectMissing, ObjectChanged):
+            return None
+
+
+def _source(key: str) -> str:
+    """The landed file that the records of a copy are from in the end."""
+    folder = key.removeprefix(f"{FOLDER}/").rpartition("/")[0]
+    return f"{folder}/{feeds.landed_name(key)}"
