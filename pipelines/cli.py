@@ -87,9 +87,18 @@ def _table(*columns: str) -> Table:
     return table
 
 
+def _is_sandbox(url: str) -> bool:
+    return urlsplit(url).scheme == SANDBOX
+
+
+def _delivers_to_sandbox(environment: Environment) -> bool:
+    """Whether no sample that lands could come to the real AAE."""
+    return all(_is_sandbox(environment.aae_url(feed)) for feed in ("packages", "events"))
+
+
 def _uses_sandbox(environment: Environment) -> bool:
     urls = [environment.here_to_help, *(environment.aae_url(feed) for feed in ("packages", "events"))]
-    return any(urlsplit(url).scheme == SANDBOX for url in urls)
+    return any(_is_sandbox(url) for url in urls)
 
 
 @main.command()
@@ -100,8 +109,9 @@ def run(samples: bool) -> None:
     from pipelines.supervisor import supervise
 
     environment = _environment()
-    if samples and _uses_sandbox(environment):
+    if samples and _delivers_to_sandbox(environment):
         _land_first_samples(environment)
+    if samples and _is_sandbox(environment.here_to_help):
         _drop_first_sheets(environment)
     with ExitStack() as stack:
         if _uses_sandbox(environment):

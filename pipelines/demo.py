@@ -63,7 +63,7 @@ def demo_environment(environment: Environment) -> Environment:
         uploads_quiet_seconds=0,
         drive="",
         here_to_help="sandbox://here-to-help",
-    )
+    ).model_copy(update={name: True for name in Environment.model_fields if name.endswith("_enabled")})
 
 
 def land_uploads(environment: Environment, packages: int, events: int, say: Callable[[str], None]) -> list[UploadFile]:

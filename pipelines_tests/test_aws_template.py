@@ -79,7 +79,8 @@ def environment(deployment: Deployment, tmp_path: Path) -> Environment:
         if name.startswith("PIPELINES_")
     }
     assert {"landing", "lake", "uploads"} == named.keys()
-    return Environment(home=tmp_path, aae="https://aae.example/in", **named)  # type: ignore[arg-type]  # all are URLs
+    outside = {"aae": "https://aae.example/in", "here_to_help": "https://here-to-help.example/api"}
+    return Environment(home=tmp_path, **outside, **named)  # type: ignore[arg-type]  # all are URLs
 
 
 def test_the_template_is_one_of_cloudformations() -> None:

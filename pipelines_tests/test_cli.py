@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from pipelines import supervisor
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.cli import main
 from pipelines.demo import demo_environment, demonstrate, land_uploads
@@ -45,6 +46,40 @@ def test_settle_does_what_is_due_and_exits_with_0_when_all_is_settled(environmen
     assert "aae_deliver_packages: done" in result.output
     assert "aae/packages" in result.output
     assert "settled" in result.output
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "made"),
+    [
+        ({}, {"landing", "drive"}),
+        ({"AAE": "https://aae.example/in"}, {"drive"}),
+        ({"AAE_EVENTS": "https://aae.example/in"}, {"drive"}),
+        ({"HERE_TO_HELP": "https://here-to-help.example/api"}, {"landing"}),
+    ],
+)
+def test_samples_are_made_for_stand_ins_only(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, elsewhere: dict[str, str], made: set[str]
+) -> None:
+    for name, url in elsewhere.items():
+        monkeypatch.setenv(f"PIPELINES_{name}", url)
+    monkeypatch.setattr(supervisor, "supervise", lambda *_: 0)
+    assert call("run").exit_code == 0
+    found = {
+        part for part in ("landing", "drive") if any(one.is_file() for one in (environment.home / part).rglob("*"))
+    }
+    assert found == made
+
+
+def test_a_drive_that_is_away_is_one_line_and_keeps_nothing_else_from_being_done(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINES_DRIVE", (environment.home / "not mounted").as_uri())
+    land_one(environment)
+    result = call("settle")
+    assert result.exit_code == 1
+    assert "aae_deliver_packages: done" in result.output
+    assert "Traceback" not in result.output
+    assert len([line for line in result.output.splitlines() if ": failed in" in line]) == 1
 
 
 def test_settle_exits_with_3_while_work_remains(environment: Environment, sandbox: Aae) -> None:

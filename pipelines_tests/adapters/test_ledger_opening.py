@@ -119,6 +119,7 @@ def _variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINES_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PIPELINES_AAE", "https://127.0.0.1:1/in")
     monkeypatch.setenv("PIPELINES_AAE_SUBSCRIPTION_KEY", "canary")
+    monkeypatch.setenv("PIPELINES_HERE_TO_HELP", "https://127.0.0.1:1/api")
     monkeypatch.setenv("PIPELINES_LEDGER_PASSWORD", PASSWORD)
     monkeypatch.setenv("COLUMNS", "250")
 

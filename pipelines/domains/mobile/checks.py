@@ -41,7 +41,8 @@ def judge_hour(totals: Totals, environment: Environment) -> Iterator[Evaluation]
 
 def _within(count: int, of: int, bound: float) -> tuple[bool, Mapping[str, Any]]:
     """Whether a share keeps its bound, which one or two records of an hour with few do not break."""
-    return count <= max(bound * of, FEW), {"share": count / of if of else 0.0, "bound": bound, "records": count}
+    share = count / of if of else 0.0
+    return share <= bound or (count <= FEW and bound > 0), {"share": share, "bound": bound, "records": count}
 
 
 def _checks(feed: Feed) -> dg.AssetChecksDefinition:

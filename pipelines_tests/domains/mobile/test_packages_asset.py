@@ -114,6 +114,12 @@ def test_one_or_two_records_of_an_hour_with_few_break_no_bound_on_a_share(
         assert judged[name] == (keeps, {"share": rejected / read, "bound": 0.05, "records": rejected})
 
 
+def test_a_bound_of_nothing_is_broken_by_one_record(environment: Environment) -> None:
+    strict = environment.model_copy(update={"mobile_rejected_share": 0.0})
+    judged = {name: passed for name, passed, _ in judge_hour(Totals(read=9, rejected=Counter({"missing": 1})), strict)}
+    assert not judged["rejects_within_bound"]
+
+
 def unknown_places(home: Stage) -> dict[tuple[str, str], bool]:
     """What the samples' own share of odd places does to its check."""
     name = "unknown_places_within_bound"
