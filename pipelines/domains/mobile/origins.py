@@ -6,9 +6,10 @@ landed file that they are from in the end, the source.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pipelines.adapters.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects
 from pipelines.core.work import Item
@@ -43,15 +44,13 @@ class Origins:
     settled: Mapping[str, Item]
     filtered: Sequence[ObjectInfo]
     _read: dict[str, Records] = field(default_factory=dict, init=False)
+    _told: dict[str, str] = field(default_factory=dict, init=False)
 
     def of(self, copy: ObjectInfo) -> str:
         """The file that a copy was made from: the last copy before it that has all its records, else the source."""
-        source, records = _source(copy.key), self._records(copy.key)
-        before = (one for one in self.filtered if one.modified < copy.modified and _source(one.key) == source)
-        for one in sorted(before, key=lambda one: one.modified, reverse=True):
-            if records <= self._records(one.key):
-                return one.key
-        return source
+        if copy.key not in self._told:
+            self._told[copy.key] = self._origin(copy)
+        return self._told[copy.key]
 
     def is_left_behind(self, copy: ObjectInfo, newer: Iterable[ObjectInfo]) -> bool:
         """Whether a copy, of which no ledger tells and nothing was made, comes from a run that moved nothing.
@@ -71,6 +70,21 @@ class Origins:
             return True
         unmoved = self._unmoved(origin, records)
         return unmoved is not None and unmoved <= elsewhere
+
+    def _origin(self, copy: ObjectInfo) -> str:
+        source, records = _source(copy.key), self._records(copy.key)
+        for one in self._newest_first.get(source, ()):
+            if one.modified < copy.modified and records <= self._records(one.key):
+                return one.key
+        return source
+
+    @cached_property
+    def _newest_first(self) -> Mapping[str, Sequence[ObjectInfo]]:
+        """The copies that were filtered, by source."""
+        found = defaultdict[str, list[ObjectInfo]](list)
+        for one in sorted(self.filtered, key=lambda one: one.modified, reverse=True):
+            found[_source(one.key)].append(one)
+        return found
 
     def _records(self, key: str) -> Records:
         if key not in self._read:
