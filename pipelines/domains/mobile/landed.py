@@ -19,7 +19,7 @@ from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable, exists
 from pipelines.adapters.objects.scratch import measure, scratch
 from pipelines.core.receipts import receipts_request
-from pipelines.core.retry import RetryPolicy
+from pipelines.core.retry import RetryPolicy, store_unavailable
 from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.mobile import accepted, feeds
 from pipelines.domains.mobile.carried import (
@@ -110,7 +110,7 @@ class Filtering:
         return outcome
 
     def _outcome(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
-        if self.policy.exhausted(item.attempts) and item.reason != Reason.UNREADABLE:
+        if self.policy.exhausted(item.attempts):
             return self._given_up(item, Reason.CRASHED, attempted=False)
         try:
             return self._filtered(item, still_held)
@@ -120,9 +120,7 @@ class Filtering:
         except VerificationError:
             return self._again(item, Reason.UNVERIFIED)
         except ObjectsUnavailable:
-            # The store is out of order, not the file: it is tried for as long as that lasts.
-            pause = self.policy.pause(item.attempts + 1, 0.0)
-            return Outcome(item.id, item.fence, State.PENDING, due_at=self.now() + pause, reason=Reason.UNREADABLE)
+            return store_unavailable(item, self.policy, self.now())
 
     def _filtered(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
         try:
