@@ -14,7 +14,7 @@ from functools import cached_property
 from pipelines.adapters.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects
 from pipelines.core.work import Item
 from pipelines.domains.mobile import feeds
-from pipelines.domains.mobile.carried import MOVED
+from pipelines.domains.mobile.carried import AGAIN, MOVED
 from pipelines.domains.mobile.feeds import Feed
 from pipelines.domains.mobile.line_numbers import LineNumbers
 from pipelines.domains.mobile.quarantine import DamagedQuarantine, read_rejects
@@ -58,18 +58,39 @@ class Origins:
         Then its records are in quarantine still; or they were moved later, into another copy; or a newer version of the
         source took their place.
         """
+        newer = list(newer)
         origin, records = self.of(copy), self._records(copy.key)
-        elsewhere = self._quarantined(origin)
-        for one in newer:
-            if self.of(one) == origin:
-                elsewhere.update(self._records(one.key))
+        elsewhere = self._elsewhere(origin, newer)
         if records <= elsewhere:
-            return True
+            source = _source(copy.key)
+            if not self._were_there_twice(records, source, origin, newer):
+                return True
+            self._told[copy.key] = source
+            return False
         item = self.settled.get(origin)
         if item is not None and is_as_counted(self.landing, item):  # nothing has left it that the ledger does not know
             return True
         unmoved = self._unmoved(origin, records)
         return unmoved is not None and unmoved <= elsewhere
+
+    def _were_there_twice(self, records: Records, source: str, copy: str, newer: Sequence[ObjectInfo]) -> bool:
+        """Whether the source held these records once more, beside those in a copy that it names, and lost them since.
+
+        Its newer version may: then what was moved on from the copy is not what was moved from the source.
+        """
+        item = self.settled.get(source)
+        if item is None or copy not in item.detail.get(AGAIN, ()) or is_as_counted(self.landing, item):
+            return False
+        unmoved = self._unmoved(source, records)
+        return unmoved is not None and records <= unmoved - self._elsewhere(source, newer)
+
+    def _elsewhere(self, origin: str, newer: Sequence[ObjectInfo]) -> Records:
+        """The records that are in the quarantine of a file, or in newer copies of it."""
+        found = self._quarantined(origin)
+        for one in newer:
+            if self.of(one) == origin:
+                found.update(self._records(one.key))
+        return found
 
     def _origin(self, copy: ObjectInfo) -> str:
         source, records = _source(copy.key), self._records(copy.key)
