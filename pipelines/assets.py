@@ -22,7 +22,7 @@ from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.ledger.working import Held, Shift, work_through
 from pipelines.adapters.objects import ObjectsUnavailable
 from pipelines.checks import judge_table
-from pipelines.core.retry import RetryPolicy
+from pipelines.core.retry import RetryPolicy, store_unavailable
 from pipelines.core.work import Item, NewItem, Outcome, Reason, State
 from pipelines.environment import Environment, at_load
 
@@ -160,14 +160,12 @@ def remake(
     now: Callable[[], datetime],
 ) -> Outcome:
     """Write the table that a claimed item asks for, and say what became of it; only an error of our own raises."""
-    if policy.exhausted(item.attempts) and item.reason != Reason.UNREADABLE:
+    if policy.exhausted(item.attempts):
         return Outcome(item.id, item.fence, State.DEAD, attempted=False, reason=Reason.CRASHED)
     try:
         facts = make(item.partition)
     except ObjectsUnavailable:
-        # The store is out of order, not the table: it is tried for as long as that lasts.
-        pause = policy.pause(item.attempts + 1, 0.0)
-        return Outcome(item.id, item.fence, State.PENDING, due_at=now() + pause, reason=Reason.UNREADABLE)
+        return store_unavailable(item, policy, now())
     if not held(item):  # another run may have written since, of more than was seen here: what is right comes last
         again = NewItem(item.queue, item.partition, f"{item.version} {item.fence}", item.partition, 0, joins=True)
         ledger.take_in([again], now())

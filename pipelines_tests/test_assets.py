@@ -174,17 +174,39 @@ def test_a_table_is_tried_for_as_long_as_its_store_is_out_of_order(house: House)
     house.ask(MONDAY)
     now = utc_now()
     common: dict[str, Any] = {"ledger": house.ledger, "policy": POLICY, "made_with": "5", "now": lambda: now}
-    for attempt in range(2 * POLICY.attempts):
+    for attempt in range(1, 2 * POLICY.attempts):
         (item,) = house.ledger.claim(QUEUE, owner="x", limit=1, now=now, lease=LEASE)
         house.ledger.settle([remake(item, lambda _: True, make=fail, **common)], now)
         (item,) = house.ledger.items(QUEUE)
-        assert (item.state, item.reason, item.attempts) == (State.PENDING, Reason.UNREADABLE, attempt + 1)
-        assert item.due_at > now
+        assert (item.state, item.reason, item.attempts) == (State.PENDING, Reason.UNREADABLE, 0)
+        assert item.due_at == now + POLICY.pause(attempt, 0.0)
         now = item.due_at
     (item,) = house.ledger.claim(QUEUE, owner="x", limit=1, now=now, lease=LEASE)
     facts = {"version": "", "rows": 0, "bytes": 0}
     house.ledger.settle([remake(item, lambda _: True, make=lambda _: facts, **common)], now)
     assert house.states() == [State.SETTLED]
+
+
+def test_after_an_outage_a_table_whose_runs_die_is_given_up_as_ever(house: House) -> None:
+    """Not sooner, for its attempts are all left; and not never."""
+
+    def fail(partition: str) -> dict[str, Any]:
+        raise ObjectsUnavailable(partition)
+
+    house.ask(MONDAY)
+    now = utc_now()
+    common: dict[str, Any] = {"ledger": house.ledger, "policy": POLICY, "made_with": "5", "now": lambda: now}
+    for _ in range(2 * POLICY.attempts):
+        (item,) = house.ledger.claim(QUEUE, owner="x", limit=1, now=now, lease=LEASE, crash_counts=True)
+        house.ledger.settle([remake(item, lambda _: True, make=fail, **common)], now)
+        (item,) = house.ledger.items(QUEUE)
+        now = item.due_at
+    for crashes in range(POLICY.attempts + 1):
+        (item,) = house.ledger.claim(QUEUE, owner="dead", limit=1, now=now, lease=LEASE, crash_counts=True)
+        assert item.attempts == crashes
+        now += 2 * LEASE
+    outcome = remake(item, lambda _: True, make=lambda _: {}, **common)
+    assert (outcome.state, outcome.reason) == (State.DEAD, Reason.CRASHED)
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -6,10 +6,10 @@ Nothing else in the platform retries. The ledger keeps attempts and due times; t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
-from pipelines.core.work import Reason
+from pipelines.core.work import Item, Outcome, Reason, State
 
 LONGEST_PAUSE = timedelta(days=2)
 """As long as the longest pause, a day, with all that chance may add: a moment further ahead was set by a clock that had
@@ -102,3 +102,12 @@ def judge(status: int | None, failure: str | None, *, maybe_there: bool, maybe_r
         return _DONE
     refused = Judgement(Verdict.OBJECT, Reason.REFUSED)
     return _STATUSES.get(status) or _CLASSES.get(status // 100, refused)
+
+
+def store_unavailable(item: Item, policy: RetryPolicy, now: datetime) -> Outcome:
+    """The outcome of a claimed item whose store is out of order: it is tried for as long as that lasts.
+
+    None of its attempts is lost, which are for what is its own fault: a run that dies of it, an error of ours.
+    """
+    pause = policy.pause(item.fence, 0.0)  # how often it was claimed: what is not counted has to wait longer, too
+    return Outcome(item.id, item.fence, State.PENDING, attempted=False, due_at=now + pause, reason=Reason.UNREADABLE)

@@ -213,6 +213,33 @@ def test_what_a_file_holds_once_more_was_not_moved_from_the_copy_that_had_it_acc
     again.close()
 
 
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_a_record_that_was_moved_before_is_moved_once_more_if_its_file_holds_it_twice(
+    left_behind: bool, place: Place, world: World, aae: Aae
+) -> None:
+    world.uploader.land(PACKAGES, "a.jsonl", [FUSSY, GOOD])
+    twin = path_of(place, "a.jsonl").read_bytes().splitlines(keepends=True)[0]
+    world.settle()
+    later(world)
+    world.reprocess()
+    world.settle()
+    later(world)
+    land_again(place, "a.jsonl", twin)
+    world.settle()
+    if left_behind:
+        leave_a_copy(place, world)
+    later(world)
+    world.mended = True
+    world.reprocess()  # one from the file, and one from the copy of what was moved before
+    again = lose_and_restore(place, world)
+    again.replay_doubtful()
+    again.settle()
+    assert sent(aae) == {"device-a.jsonl-0-0": 2, "device-a.jsonl-0-1": 1}
+    assert rejected(again) == {}
+    assert are_as_counted(again)
+    again.close()
+
+
 def test_a_copy_that_was_rejected_whole_is_known_by_its_quarantine_to_be_filtered(
     place: Place, world: World, aae: Aae
 ) -> None:

@@ -16,15 +16,16 @@ from functools import partial
 from typing import IO, Any, Protocol
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable
+from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable, exists
 from pipelines.adapters.objects.scratch import measure, scratch
 from pipelines.core.receipts import receipts_request
-from pipelines.core.retry import RetryPolicy
+from pipelines.core.retry import RetryPolicy, store_unavailable
 from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.mobile import accepted, feeds
 from pipelines.domains.mobile.carried import (
     AGAIN,
     CHOSEN_AT,
+    ELSEWHERE,
     MOVED,
     REMAP,
     REMAPPED,
@@ -34,6 +35,7 @@ from pipelines.domains.mobile.carried import (
 )
 from pipelines.domains.mobile.feeds import Feed
 from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.domains.mobile.rejected import is_as_counted
 
 
 class VerificationError(Exception):
@@ -108,7 +110,7 @@ class Filtering:
         return outcome
 
     def _outcome(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
-        if self.policy.exhausted(item.attempts) and item.reason != Reason.UNREADABLE:
+        if self.policy.exhausted(item.attempts):
             return self._given_up(item, Reason.CRASHED, attempted=False)
         try:
             return self._filtered(item, still_held)
@@ -118,9 +120,7 @@ class Filtering:
         except VerificationError:
             return self._again(item, Reason.UNVERIFIED)
         except ObjectsUnavailable:
-            # The store is out of order, not the file: it is tried for as long as that lasts.
-            pause = self.policy.pause(item.attempts + 1, 0.0)
-            return Outcome(item.id, item.fence, State.PENDING, due_at=self.now() + pause, reason=Reason.UNREADABLE)
+            return store_unavailable(item, self.policy, self.now())
 
     def _filtered(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:
         try:
@@ -255,8 +255,22 @@ def intact(lake: Objects, item: Item) -> bool:
     return digest.hexdigest() == str(facts["sha256"])
 
 
+def _lacks_rejects(filtering: Filtering, item: Item) -> bool:
+    """Whether making a settled file anew, to the same output, would bring back what its quarantine lost."""
+    facts = item.detail
+    if not facts["rejected"] or facts["code_version"] != filtering.recipe.feed.code_version:
+        return False  # other code may give other bytes than those that left
+    if is_as_counted(filtering.landing, item):
+        return False
+    copies = facts.get(ELSEWHERE, ())  # without one of these it would be given up
+    return exists(filtering.landing, item.name, facts["etag"]) and all(exists(filtering.landing, key) for key in copies)
+
+
 def reopen_damaged(filtering: Filtering, span: Span) -> tuple[int, int]:
     """Look whether the settled outputs of these partitions are intact, and make the others due again; the dead, too.
+
+    So is, if its landed file is still there, what lacks rejected records: a run that processed those of an earlier
+    version again, and was killed, may have written over its quarantine.
 
     Returns:
         How many are intact and kept, and how many are due again.
@@ -264,7 +278,8 @@ def reopen_damaged(filtering: Filtering, span: Span) -> tuple[int, int]:
     kept = 0
     damaged: list[int] = []
     for item in filtering.ledger.items(filtering.recipe.feed.queue, span, [State.SETTLED, State.DEAD]):
-        if item.state is State.SETTLED and intact(filtering.lake, item):
+        is_intact = item.state is State.SETTLED and intact(filtering.lake, item)
+        if is_intact and not _lacks_rejects(filtering, item):
             kept += 1
         else:
             damaged.append(item.id)

@@ -17,8 +17,23 @@ from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Reason, State
 from pipelines.domains.mobile import accepted
+from pipelines.domains.mobile.landed import Content
 from pipelines.domains.mobile.mapping import Place, PrivacyMapping
-from pipelines_tests.domains.mobile.stages import LATER, MAPPING, NOW, OTHER, Stage, lines, mapping_of, packed, text
+from pipelines.domains.mobile.packages.recipe import PackageRecipe
+from pipelines_tests.domains.mobile.stages import (
+    EVERYTHING,
+    LATER,
+    LEASE,
+    MAPPING,
+    NOW,
+    OTHER,
+    RECIPE,
+    Stage,
+    lines,
+    mapping_of,
+    packed,
+    text,
+)
 
 GOOD = lines(40)
 MARKED = b"ZZ9Q"
@@ -236,16 +251,52 @@ def test_a_store_that_cannot_be_read_is_asked_again_for_as_long_as_that_lasts(st
     away = replace(stage, landing=Unreachable(stage.landing.url, stage.root), policy=RetryPolicy(attempts=2))
     away.work()
     item = stage.item("a.json")
-    assert (item.state, item.reason, item.attempts) == (State.PENDING, Reason.UNREADABLE, 1)
+    assert (item.state, item.reason, item.attempts) == (State.PENDING, Reason.UNREADABLE, 0)
     assert item.due_at > NOW
     assert away.work() == [], "it is not due yet"
+    pauses = [item.due_at - NOW]
     for _ in range(4):
-        item = stage.item("a.json")
-        away.work(item.due_at)
+        before = stage.item("a.json").due_at
+        away.work(before)
+        pauses.append(stage.item("a.json").due_at - before)
+    assert pauses == [away.policy.pause(number, 0.0) for number in range(1, 6)]
     item = stage.item("a.json")
-    assert (item.state, item.reason) == (State.PENDING, Reason.UNREADABLE)
+    assert (item.state, item.reason, item.attempts) == (State.PENDING, Reason.UNREADABLE, 0)
     stage.work(item.due_at)
     assert stage.item("a.json").state is State.SETTLED
+
+
+class Broken(PackageRecipe):
+    """A recipe with an error of our own."""
+
+    def make(self, *_: object) -> Content:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("fault", ["a run that died", "an error of our own"])
+def test_after_an_outage_a_file_has_all_its_attempts_left_and_no_more(stage: Stage, fault: str) -> None:
+    stage.land("a.json", text(GOOD))
+    stage.take_in()
+    policy = RetryPolicy(attempts=2)
+    away = replace(stage, landing=Unreachable(stage.landing.url, stage.root), policy=policy)
+    now = NOW
+    for _ in range(3):
+        away.work(now)
+        now = stage.item("a.json").due_at
+    reason = Reason.CRASHED if fault == "a run that died" else Reason.INTERNAL
+    for number in range(2):
+        if reason is Reason.CRASHED:
+            claimed = stage.ledger.claim(
+                stage.feed.queue, owner="dead", limit=1, now=now, lease=LEASE, span=EVERYTHING, crash_counts=True
+            )
+            assert len(claimed) == 1
+            now += 2 * LEASE
+        else:
+            replace(stage, policy=policy, recipe=Broken(RECIPE.record_bytes)).work(now)
+            now = max(now, stage.item("a.json").due_at)
+            assert stage.item("a.json").state is (State.DEAD if number else State.PENDING)
+    replace(stage, policy=policy).work(now)
+    assert (stage.item("a.json").state, stage.item("a.json").reason) == (State.DEAD, reason)
 
 
 def test_a_lake_that_cannot_be_read_costs_no_file_whose_raw_is_gone_either(stage: Stage) -> None:

@@ -19,6 +19,7 @@ from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.adapters.objects import ObjectInfo
 from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.work import Item, NewItem, Outcome, State
+from pipelines.domains.mobile.landed import reopen_damaged
 from pipelines.domains.mobile.reprocessing import CHANGED
 from pipelines_tests.domains.mobile.mendings import (
     AFTER,
@@ -35,7 +36,7 @@ from pipelines_tests.domains.mobile.mendings import (
     process_again,
     rows,
 )
-from pipelines_tests.domains.mobile.stages import LATER, LEASE, Stage, text
+from pipelines_tests.domains.mobile.stages import EVERYTHING, LATER, LEASE, Stage, text
 
 # Spawned processes share nothing with this one, as the runs of different machines do not.
 processes = multiprocessing.get_context("spawn")
@@ -158,6 +159,47 @@ def test_a_newer_version_whose_quarantine_was_written_over_is_filtered_once_more
     assert filtered.item("a.json").detail["rejected"] == {"missing": 2, "not UTF-8": 2}
     assert [line["line"] for line in filtered.rejects("a.json")] == [3, 4, 12, 19]
     assert process_again(filtered, now=AFTER).skipped == {}
+
+
+class Killed(BaseException):
+    """Stands for the end of a run."""
+
+
+class Last(Late):
+    """A store whose process ends as soon as the quarantine is written."""
+
+    def put_file(self, key: str, source: IO[bytes]) -> ObjectInfo:
+        info = super().put_file(key, source)
+        if key.startswith("quarantine/"):
+            raise Killed
+        return info
+
+
+def test_killed_once_a_newer_version_s_quarantine_is_written_over_asking_for_the_hour_brings_it_back(
+    filtered: Stage,
+) -> None:
+    filtered.deliver()
+    last = Last(filtered.landing.url, filtered.root / "landing")
+
+    def rewrite() -> None:
+        filtered.land("a.json", text([*MORE, *WORSE, *MIXED]))
+        filtered.run(LATER)
+        filtered.deliver()
+
+    last.before = rewrite
+    with pytest.raises(Killed):
+        process_again(replace(filtered, landing=last), "not JSON")
+    left = [(one.version, one.state) for one in filtered.released()]
+    assert [line["line"] for line in filtered.rejects("a.json")] == [8, 15]
+    assert reopen_damaged(filtered.filtering(AFTER), EVERYTHING)[1] == 1
+    filtered.work(AFTER)
+    assert [line["line"] for line in filtered.rejects("a.json")] == [3, 4, 12, 19]
+    item = filtered.item("a.json")
+    assert (item.state, item.reason) == (State.SETTLED, None)
+    assert item.detail["rejected"] == {"missing": 2, "not UTF-8": 2}
+    assert [(one.version, one.state) for one in filtered.released()][: len(left)] == left
+    assert reopen_damaged(filtered.filtering(AFTER), EVERYTHING)[1] == 0
+    assert process_again(filtered, "missing", now=AFTER).records == {"missing": 2}
 
 
 # Killed
