@@ -2,6 +2,7 @@
 
 What the receipts tell of is restored as it was. An output in the lake that no receipt tells of may or may not have
 been delivered since the receipts were last written: it becomes a dead letter, for a person to judge and to replay.
+A sheet that no receipt tells of may have been sent: its requests are made as such that may be there.
 Landed files that are still there are found by the next listing and made again, to the same bytes and the same names;
 those that no listing finds, since they hold records that are processed again, are taken in here. Pauses, the journal
 and the state of circuits are in the ledger alone: they are lost.
@@ -27,7 +28,9 @@ from pipelines.core.work import NewItem, Reason, State
 from pipelines.domains.aae import receipts
 from pipelines.domains.mobile import accepted, feeds, reprocessing
 from pipelines.domains.mobile.copies import Copies
+from pipelines.domains.residents import intake
 from pipelines.domains.residents import receipts as resident_receipts
+from pipelines.domains.residents.feeds import FEEDS as RESIDENT_FEEDS
 from pipelines.environment import Environment
 from pipelines.lost import begin_restoring, is_lost, make_whole
 
@@ -92,6 +95,8 @@ def _restore_residents(ledger: Ledger, lake: Objects, restored: Restored, now: d
             ledger.restore(families, now)
             restored.landed += sum(not one.releases for one in families)
             restored.delivered += sum(len(one.releases) for one in families)
+    for feed in RESIDENT_FEEDS.values():
+        intake.doubt(ledger, feed)
 
 
 def _groups(things: Iterable[_T]) -> Iterator[list[_T]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.adapters.ledger import Ledger
-from pipelines.core.work import Item, NewItem, State
+from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines_tests.adapters.ledgers import LEASE, NOW, QUEUE, claim, end, new, states
 
 LATER = NOW + LEASE + timedelta(seconds=1)
@@ -59,6 +59,36 @@ def test_an_older_version_comes_back_as_it_was(ledger: Ledger) -> None:
     again, _ = intend(ledger, new(), now=LATER)
     assert (again.id, again.state, again.uncertain) == (first.id, State.CLAIMED, True)
     assert ledger.settle([end(again)], LATER) == {first.id}
+
+
+def test_of_two_versions_that_wait_only_the_last_is_taken_and_the_other_waits_no_more(ledger: Ledger) -> None:
+    (first,) = intend(ledger, new())
+    ledger.settle([end(first, State.PENDING, uncertain=True)], NOW)
+    newer = intend(ledger, new(version="2"))[1]
+    ledger.settle([end(newer, State.PENDING)], NOW)
+    older, last = intend(ledger, new(), new(version="2"))
+    assert (older.id, older.state, older.uncertain) == (first.id, State.SUPERSEDED, True)
+    assert (last.id, last.state, last.fence) == (newer.id, State.CLAIMED, 2)
+    assert ledger.settle([end(last)], NOW) == {last.id}
+    assert states(ledger) == {"a.json 1": State.SUPERSEDED, "a.json 2": State.SETTLED}
+
+
+def test_of_two_versions_that_are_absent_only_the_last_is_taken(ledger: Ledger) -> None:
+    (item,) = intend(ledger, new(), new(version="2"))
+    assert (item.version, item.state) == ("2", State.CLAIMED)
+
+
+def test_what_is_over_stays_the_newest_though_another_name_is_taken_with_it(ledger: Ledger) -> None:
+    (done,) = intend(ledger, new())
+    ledger.settle([end(done)], NOW)
+    intend(ledger, new(), new("b"))
+    assert ledger.reopen([done.id], NOW, Reason.REPLAYED) == 1
+
+
+def test_that_an_older_version_is_over_is_noted(ledger: Ledger) -> None:
+    (first,) = intend(ledger, new())
+    intend(ledger, new(version="2"), now=LATER)
+    assert ledger.unrecorded(QUEUE) == {first.partition: 1}
 
 
 @pytest.mark.parametrize("state", [State.SETTLED, State.DEAD])

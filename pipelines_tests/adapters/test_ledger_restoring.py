@@ -105,6 +105,13 @@ def test_of_several_versions_the_last_given_is_the_newest(ledger: Ledger, apart:
     assert states(ledger, EXPORTS)["a.parquet 3"] is State.PENDING
 
 
+def test_a_version_that_is_given_again_with_its_releases_is_not_newer_for_it(ledger: Ledger) -> None:
+    first, second = landed(), landed(version="2")
+    ledger.restore([Family(first), Family(second), Family(first, (delivered(),))], NOW)
+    assert ledger.reopen([item.id for item in ledger.items(QUEUE)], NOW, Reason.REPLAYED) == 1
+    assert states(ledger) == {"a.json 1": State.SETTLED, "a.json 2": State.PENDING}
+
+
 def test_an_older_version_that_was_given_up_is_replaced(ledger: Ledger) -> None:
     given_up = delivered(version="1", state=State.DEAD, reason=Reason.REFUSED, settled_at=None)
     ledger.restore([Family(None, (given_up,)), Family(None, (delivered(version="2"),))], NOW)

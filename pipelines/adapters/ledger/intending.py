@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.adapters.ledger import reading
+from pipelines.adapters.ledger import changes, reading
 from pipelines.adapters.ledger.locks import lock_names
 from pipelines.adapters.ledger.rows import ITEM, Row, chunks, new_row, read_item
 from pipelines.adapters.ledger.schema import work
@@ -28,10 +28,14 @@ _Identity = tuple[str, str, str, str]
 def intend(
     connection: sa.Connection, items: Sequence[NewItem], owner: str, now: datetime, until: datetime
 ) -> list[Item]:
-    """Take these in hand, absent ones too, where nobody holds their name; returns all versions of their names."""
+    """Take these in hand, absent ones too, where nobody holds their name; returns all versions of their names.
+
+    Of several versions of one name only the last counts, and once it is in hand the others wait no more.
+    """
     if not items:
         return []
-    wanted = {_identity(item): item for item in items}
+    last = {_identity(item)[:-1]: item for item in items}
+    wanted = {_identity(item): item for item in last.values()}
     lock_names(connection, (one[:-1] for one in wanted))
     found = {item.id: item for item in _versions(connection, wanted)}
     held = {_identity(item)[:-1] for item in found.values() if _is_held(item, now)}
@@ -44,8 +48,10 @@ def intend(
     taken = _insert(connection, [item for one, item in free.items() if one not in there], hand, now)
     again = {there[one].id: item for one, item in free.items() if one in there and there[one].state in _TAKEN}
     taken |= _take(connection, again, hand)
-    others = [item.id for one, item in there.items() if one[:-1] in names and item.id not in taken]
-    _are_older(connection, others if taken else [])
+    in_hand = {_identity(item)[:-1] for item in taken.values()}
+    older = [item for one, item in there.items() if one[:-1] in in_hand and item.id not in taken]
+    _are_older(connection, [item.id for item in older])
+    found |= _end(connection, [item.id for item in older if item.state is State.PENDING], now)
     return [*(found | taken).values()]
 
 
@@ -76,8 +82,14 @@ def _versions(connection: sa.Connection, identities: Iterable[_Identity]) -> Ite
 
 def _let_go(connection: sa.Connection, ids: Sequence[int], now: datetime) -> dict[int, Item]:
     """Whoever held these ended without a word: they may have happened."""
-    values = {"state": State.SUPERSEDED, "uncertain": True, "lease_until": None, "changed_at": now}
-    return _update(connection, ids, values)
+    return _end(connection, ids, now, uncertain=True, lease_until=None)
+
+
+def _end(connection: sa.Connection, ids: Sequence[int], now: datetime, **values: Any) -> dict[int, Item]:
+    """These will not be had any more, unless they are asked for again; that they changed is noted."""
+    ended = _update(connection, ids, {"state": State.SUPERSEDED, "changed_at": now, **values})
+    changes.note(connection, ((item.queue, item.partition) for item in ended.values()))
+    return ended
 
 
 def _insert(

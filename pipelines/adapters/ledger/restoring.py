@@ -59,8 +59,11 @@ def _name_newest(
     given: Sequence[Identity],
     inserted: Collection[int],
 ) -> None:
-    """Of each name the last one given is the newest, unless the ledger came to know one; the others are over."""
-    newest = {one[:-1]: there[one].id for one in given if there[one].id in inserted}
+    """Of each name the last one given is the newest, unless the ledger came to know one; the others are over.
+
+    What is given more than once, as with each of its releases, is in the place of the first time.
+    """
+    newest = {one[:-1]: there[one].id for one in dict.fromkeys(given) if there[one].id in inserted}
     newest |= {one[:-1]: row.id for one, row in there.items() if row.newest and not _is_restored(row)}
     older = [row for one, row in there.items() if row.id != newest.get(one[:-1], row.id)]
     replaced = [row for row in older if row.newest or row.id in inserted]

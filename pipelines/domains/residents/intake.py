@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 
 from pipelines.adapters.drive import Drive, Sheet
 from pipelines.adapters.ledger import Ledger
+from pipelines.core.rhythms import Mark
 from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines.domains.residents.dates import london_day
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.memory import sheets_queue
-from pipelines.domains.residents.places import DAY, PLACE, SEEN, Found, recognise
+from pipelines.domains.residents.places import DAY, DOUBTFUL, PLACE, SEEN, Found, recognise
+
+_DOUBT = timedelta(minutes=15)
+"""From the first look on: what was still being written then, or was not listed yet, is seen by its end."""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,25 @@ def take_in(
     return {name: _record(feed, *those, ledger, destination, now) for name, (feed, those) in found.items()}
 
 
+def doubt(ledger: Ledger, feed: Feed) -> None:
+    """The ledger was lost: of sheets that it does not know and that are there already, nobody knows what was sent."""
+    ledger.set_mark(_mark_of(feed), Mark())
+
+
+def _is_in_doubt(ledger: Ledger, feed: Feed, now: datetime) -> bool:
+    mark = ledger.mark(_mark_of(feed))
+    return mark is not None and (mark.at is None or now < mark.at + _DOUBT)
+
+
+def _note_look(ledger: Ledger, feed: Feed, now: datetime) -> None:
+    if ledger.mark(_mark_of(feed)) == Mark():
+        ledger.set_mark(_mark_of(feed), Mark(now))
+
+
+def _mark_of(feed: Feed) -> str:
+    return f"{sheets_queue(feed)} restored"
+
+
 def _recognise(
     feed: Feed, sheets: Sequence[Sheet], drive: Drive, ledger: Ledger, secret: bytes
 ) -> tuple[list[Found], list[Item]]:
@@ -68,7 +91,10 @@ def _record(
 ) -> Intake:
     there = {(item.name, item.version): item for item in known}
     items = [new_item(one, there.get((one.name, one.version)), sheets_queue(feed), destination, now) for one in found]
+    if _is_in_doubt(ledger, feed, now):
+        items = [_in_doubt(one) if (one.name, one.version) not in there else one for one in items]
     taken = ledger.take_in(items, now)
+    _note_look(ledger, feed, now)  # after it: a look that is killed is made again
     for one in found:
         _note_move(ledger, there.get((one.name, one.version)), one, now)
     newest = max((one.sheet.modified for one in found), default=None)
@@ -90,6 +116,10 @@ def new_item(found: Found, known: Item | None, queue: str, destination: str, now
         cause="dropped",
         detail={PLACE: found.place, SEEN: found.sheet.version, DAY: day},
     )
+
+
+def _in_doubt(item: NewItem) -> NewItem:
+    return replace(item, detail={**item.detail, DOUBTFUL: True})
 
 
 def day_of(moment: datetime) -> str:

@@ -98,7 +98,7 @@ class Journey:
         found = await self._ledger.look(memory.names(self._row)) if known is None else known
         if memory.is_outdated(self._row, found, self._place):
             found = await self._take_back(found)
-        self._memory = recall(self._row, found, self._now())
+        self._memory = recall(self._row, found, self._now(), is_doubtful=self._place.is_doubtful)
         if self._memory.due_at is not None:
             raise Waits(self._memory.due_at)
         if is_parked(self._row.plan, self._progress):
@@ -235,7 +235,7 @@ class Journey:
         """The request may be there, and nobody will ever know: it is over, unless a person decides otherwise."""
         item = self._memory.items[0]
         if item is None or item.state is not State.DEAD:
-            await self._give_up(Reason.CRASHED, 0)
+            await self._give_up(Reason.MAY_HAVE_LEFT if self._place.is_doubtful else Reason.CRASHED, 0)
 
     async def _give_up(self, reason: Reason, *places: int) -> None:
         """Nothing more is tried of these effects, or of all that are still asked for."""

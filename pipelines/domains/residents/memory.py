@@ -52,6 +52,7 @@ class Place:
         partition: the day of the sheet.
         sheet: the id of the sheet's item.
         versions: the ids of all versions of the sheet.
+        is_doubtful: whether rows that the ledger does not know may have been sent before it was lost.
     """
 
     queue: str
@@ -59,6 +60,7 @@ class Place:
     partition: str
     sheet: int
     versions: frozenset[int] = frozenset()
+    is_doubtful: bool = False
 
 
 def names(row: ToSend) -> tuple[str, ...]:
@@ -78,6 +80,7 @@ def new_item(row: ToSend, effect: int, place: Place) -> NewItem:
         0,
         destination=place.destination,
         parent=place.sheet,
+        uncertain=place.is_doubtful and effect == 0,
     )
 
 
@@ -117,8 +120,15 @@ class Memory:
         return any(item is not None and item.parent == sheet for item in self.items)
 
 
-def recall(row: ToSend, found: Iterable[Item], now: datetime) -> Memory:
-    """How far a row is, by all versions of its effects' names that the ledger has."""
+def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bool = False) -> Memory:
+    """How far a row is, by all versions of its effects' names that the ledger has.
+
+    Args:
+        row: to be sent.
+        found: the versions.
+        now: the time.
+        is_doubtful: whether a request that the ledger does not know may be there.
+    """
     by_name: dict[str, list[Item]] = {}
     for item in found:
         by_name.setdefault(item.name, []).append(item)
@@ -129,7 +139,8 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime) -> Memory:
         effect.name: _standing(item, now) for effect, item in zip(plan.effects, items, strict=True) if item is not None
     }
     # What went with an earlier version's request can't be told while nobody knows whether that was received.
-    if plan.feed.note_in_request and any(_may_have_left(item) for item in others) and items[0] is None:
+    is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
+    if items[0] is None and (is_doubtful or is_unclear):
         standings[Kind.REQUEST] = Standing.UNKNOWN
     request, case = items[0], items[place] if (place := plan.find(Kind.CASE)) is not None else None
     progress = begin(

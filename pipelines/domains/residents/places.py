@@ -20,6 +20,9 @@ PLACE, SEEN = "place", "seen"
 DAY = "day"
 """In a sheet's detail: the day in London when it was first seen."""
 
+DOUBTFUL = "doubtful"
+"""In a sheet's detail, until it is sent: it may have been sent before the ledger was lost."""
+
 _DIGITS = 32
 _TAKEN = frozenset({State.PENDING, State.CLAIMED, State.SETTLED})
 """States of a sheet that is sent, or will be."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -102,13 +103,20 @@ def days(lake: Objects) -> Iterator[str]:
 def read_day(lake: Objects, day: str) -> Iterator[Family]:
     """What the receipts of a day tell of, in the order in which it came to be: each effect with its sheet."""
     sheets: dict[tuple[str, str], NewItem] = {}
-    for row in read_rows(lake, _key(day)):
+    # The versions of an effect are next to each other; sheets of a day are few.
+    by_name = groupby(read_rows(lake, _key(day)), itemgetter("feed", "effect"))
+    for row in (row for _, versions in by_name for row in sorted(versions, key=_over_at)):
         if row["effect"] is None:
             sheets[row["sheet"], row["sheet_version"]] = sheet = _restored(row, sheets_queue(FEEDS[row["feed"]]))
             yield Family(sheet)
         else:
             effect = _restored(row, effects_queue(FEEDS[row["feed"]]))
             yield Family(sheets.get((row["sheet"], row["sheet_version"])), (effect,))
+
+
+def _over_at(row: Mapping[str, Any]) -> datetime:
+    over_at: datetime = row["settled_at"] or row["changed_at"]
+    return over_at
 
 
 def _key(day: str) -> str:

@@ -8,7 +8,7 @@ rows are due. Not here: a row's calls.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -31,7 +31,7 @@ from pipelines.domains.residents.feeds.contract import Context, Feed
 from pipelines.domains.residents.journey import Terms
 from pipelines.domains.residents.memory import Place, effects_queue, sheets_queue
 from pipelines.domains.residents.outcomes import Result
-from pipelines.domains.residents.places import DAY, PLACE, SEEN, find
+from pipelines.domains.residents.places import DAY, DOUBTFUL, PLACE, SEEN, find
 from pipelines.domains.residents.sending import Api, Sending, Sent
 from pipelines.domains.residents.sheet import Line, SheetRefused
 
@@ -111,8 +111,15 @@ class Work:
         return self._send(item, batch, held)
 
     def _send(self, item: Item, batch: Batch, held: Callable[[Item], bool]) -> Outcome:
-        versions = frozenset(one.id for one in self.ledger.items(sheets_queue(self.feed)) if one.name == item.name)
-        place = Place(effects_queue(self.feed), item.destination, item.partition, item.id, versions)
+        versions = [one for one in self.ledger.items(sheets_queue(self.feed)) if one.name == item.name]
+        place = Place(
+            effects_queue(self.feed),
+            item.destination,
+            item.partition,
+            item.id,
+            frozenset(one.id for one in versions),
+            _is_doubtful(versions),
+        )
         sending = Sending(
             self.ledger,
             f"{sheets_queue(self.feed)} {item.destination}",
@@ -157,6 +164,7 @@ class Work:
         if not results[Result.WAITING]:
             if results.total() != len(batch.rows):
                 raise ValueError("a row is neither sent nor not sent")
+            detail.pop(DOUBTFUL, None)  # the ledger knows all of its rows now
             return Outcome(item.id, item.fence, State.SETTLED, detail=detail)
         return Outcome(
             item.id,
@@ -207,6 +215,12 @@ def requests(feed: Feed, item: Item) -> tuple[NewItem, ...]:
     )
 
 
+def _is_doubtful(versions: Collection[Item]) -> bool:
+    """Whether a version that may have been sent before the ledger was lost was followed by none that was sent since."""
+    settled = [one.id for one in versions if one.state is State.SETTLED]
+    return any(DOUBTFUL in one.detail and one.id > max(settled, default=0) for one in versions)
+
+
 def _kept(item: Item) -> dict[str, Any]:
     detail: Mapping[str, Any] = item.detail
-    return {name: detail[name] for name in (PLACE, SEEN, DAY)}
+    return {name: detail[name] for name in (PLACE, SEEN, DAY, DOUBTFUL) if name in detail}

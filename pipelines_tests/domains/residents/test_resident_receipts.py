@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from itertools import islice
 
 import pyarrow.parquet as pq
+import pytest
 
 from pipelines.adapters.ledger import open_ledger
 from pipelines.adapters.objects import open_objects
-from pipelines.core.work import State
+from pipelines.core.work import Reason, State
 from pipelines.domains.residents import receipts
-from pipelines.sandbox.here_to_help import HereToHelp
-from pipelines_tests.domains.residents.council import Council, hold, people
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.resending import What, resend
+from pipelines.environment import Environment
+from pipelines.restore import restore
+from pipelines.sandbox.here_to_help import Behaviour, HereToHelp
+from pipelines_tests.domains.residents.conftest import Open
+from pipelines_tests.domains.residents.council import NOW, Council, hold, people
 
 DAY = "2021-11-20"
+
+Lose = Callable[[Council], None]
 
 
 def test_each_sheet_and_each_effect_has_a_receipt(council: Council) -> None:
@@ -51,6 +60,105 @@ def test_a_ledger_filled_from_receipts_sends_nothing_again(council: Council, api
         assert council.results() == {"sent": 1, "sent before": 3}
     assert len(api.received()) == calls + 1
     assert hold(api) == (4, 4, 4)
+
+
+@pytest.fixture
+def lose_the_ledger(environment: Environment) -> Iterator[Lose]:
+    """Restores the ledger of a council from the receipts that were written, into a file of its own."""
+    with ExitStack() as stack:
+
+        def of(council: Council) -> None:
+            landing, lake = (open_objects((council.folder / name).as_uri()) for name in ("landing", "lake"))
+            council.ledger.close()
+            council.ledger = stack.enter_context(closing(open_ledger(f"sqlite:///{council.folder / 'fresh.db'}")))
+            restore(council.ledger, landing, lake, environment, "A. Engineer", "its disk broke", council.now)
+
+        yield of
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_what_was_sent_after_the_last_receipts_is_not_there_twice(
+    open_council: Open, api: HereToHelp, feed: str, lose_the_ledger: Lose
+) -> None:
+    council = open_council(feed)
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    receipts.write_day(open_objects((council.folder / "lake").as_uri()), council.ledger, DAY)
+    council.drop("b.csv", *people(2, council.feed, 10))
+    council.settle()
+    before = hold(api)
+    lose_the_ledger(council)
+    council.settle()
+    assert hold(api) == before
+    assert {item.state for item in council.sheets()} == {State.SETTLED}
+    council.later(minutes=20)
+    council.drop("c.csv", *people(1, council.feed, 20))
+    council.settle()
+    assert hold(api) > before
+    assert council.results() == {"sent": 1}
+
+
+def test_an_edit_of_a_sheet_that_may_have_been_sent_repeats_no_note(
+    council: Council, api: HereToHelp, lose_the_ledger: Lose
+) -> None:
+    council.drop("b.csv", *people(2, council.feed))
+    council.settle()
+    lose_the_ledger(council)
+    council.look()
+    council.later(hours=1)
+    council.drop("b.csv", *people(3, council.feed))
+    council.settle()
+    assert hold(api) == (3, 3, 3)
+    assert council.results() == {"sent": 3}
+    assert not any("doubtful" in item.detail for item in council.sheets() if item.state is State.SETTLED)
+
+
+def test_a_call_that_is_put_off_leaves_the_doubt(council: Council, api: HereToHelp, lose_the_ledger: Lose) -> None:
+    council.drop("b.csv", *people(2, council.feed))
+    council.settle()
+    lose_the_ledger(council)
+    api.behave(Behaviour(status=429))
+    council.look()
+    council.send()
+    api.behave(Behaviour())
+    council.settle()
+    assert hold(api) == (2, 2, 2)
+
+
+def test_a_row_without_a_key_that_may_have_been_sent_is_for_a_person_to_judge(
+    council: Council, api: HereToHelp, lose_the_ledger: Lose
+) -> None:
+    council.drop("b.csv", people(1, council.feed)[0] | {"Account ID": ""})
+    council.settle()
+    before = hold(api)
+    lose_the_ledger(council)
+    council.settle()
+    assert hold(api) == before
+    (effect,) = council.effects()
+    assert (effect.state, effect.uncertain, effect.reason) == (State.DEAD, True, Reason.MAY_HAVE_LEFT)
+    sheet = council.sheet().name
+    assert resend(council.feed, council.ledger, sheet, What.UNKNOWN, council.now, dry_run=False).effects == 1
+    council.settle()
+    assert council.results() == {"sent": 1}
+
+
+def test_of_several_versions_the_newest_is_restored_as_such(council: Council, lose_the_ledger: Lose) -> None:
+    lake = open_objects((council.folder / "lake").as_uri())
+    row, other = people(2, council.feed)
+    for words in ("z", "y", "x", "y"):
+        council.drop("a.csv", row | {"Comments": words}, other)
+        council.settle()
+        council.later(minutes=5)
+    receipts.write_day(lake, council.ledger, DAY)
+    last = {item.name: item.version for item in sorted(council.effects(), key=lambda item: item.settled_at or NOW)}
+    sheet = max(council.sheets(), key=lambda item: item.changed_at)
+    assert sheet.id == council.sheets()[1].id
+    last |= {sheet.name: sheet.version}
+    lose_the_ledger(council)
+    for items in (council.sheets(), council.effects()):
+        council.ledger.reopen([item.id for item in items], council.now, Reason.REPLAYED)
+    newest = [item for item in (*council.sheets(), *council.effects()) if item.state is State.PENDING]
+    assert {item.name: item.version for item in newest} == last
 
 
 def test_the_days_table_has_a_line_for_each_sheet(council: Council) -> None:

@@ -156,3 +156,25 @@ def test_a_row_that_stands_twice_is_sent_once(council: Council, api: HereToHelp)
     council.settle()
     assert council.results() == {"duplicate": 2, "sent": 2}
     assert hold(api) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_row_that_is_edited_twice_in_an_outage_and_then_taken_out_holds_up_no_other(
+    council: Council, api: HereToHelp, status: int
+) -> None:
+    row, other, later = people(3, council.feed)
+    api.behave(Behaviour(status=status))
+    for words in ("first words", "second words"):
+        council.drop("a.csv", row | {"Comments": words})
+        council.look()
+        council.send()
+        council.later(minutes=10)
+    assert council.effect_states()[State.PENDING] > 1
+    api.behave(Behaviour())
+    council.drop("a.csv", other)
+    council.settle()
+    council.drop("b.csv", later)
+    council.settle()
+    assert [item.state for item in council.sheets()] == [State.SUPERSEDED] * 2 + [State.SETTLED] * 2
+    assert council.effect_states()[State.PENDING] == 0
+    assert hold(api) == (2, 2, 2)
