@@ -20,6 +20,7 @@ from pipelines.adapters.objects import Objects, open_objects
 from pipelines.core.periods import hour_key
 from pipelines.core.work import Item, State
 from pipelines.definitions import build
+from pipelines.domains.residents.feeds import FEEDS
 from pipelines.environment import Environment
 from pipelines.restore import Restored, restore
 from pipelines.sandbox.aae import Aae
@@ -134,6 +135,10 @@ class Platform:
             self.lake.delete(info.key)
         for key, body in receipts.items():
             self.lake.put(key, body)
+
+
+WITHOUT_RESIDENTS = {f"PIPELINES_RESIDENTS_{feed.upper()}_ENABLED": "false" for feed in FEEDS}
+"""The variables of a platform that sends no residents, and so need not name their API."""
 
 
 def an_hour_ago() -> datetime:

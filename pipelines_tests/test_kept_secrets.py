@@ -22,6 +22,7 @@ from pipelines.environment import FILES, TEXTS, Environment, child_variables, se
 from pipelines.resources import AaeResource, LedgerResource, aae_credentials
 from pipelines.sandbox.aae import running
 from pipelines.sandbox.certificates import Certificates, make_certificates
+from pipelines_tests.platforms import WITHOUT_RESIDENTS
 from pipelines_tests.servers.aws import Account
 from pipelines_tests.servers.moto import running_moto
 from pipelines_tests.servers.postgres import PASSWORD, Postgres
@@ -229,9 +230,7 @@ def test_the_doctor_says_which_secret_cannot_be_read_and_why(
 
 
 def doctor(home: Path, aae: str) -> subprocess.CompletedProcess[str]:
-    feeds = ("contact_tracing", "nsss", "spl", "self_isolation", "generic")
-    off = {f"PIPELINES_RESIDENTS_{feed.upper()}_ENABLED": "false" for feed in feeds}
-    variables = child_variables(PIPELINES_HOME=str(home), PIPELINES_AAE=aae, **off)
+    variables = child_variables(PIPELINES_HOME=str(home), PIPELINES_AAE=aae, **WITHOUT_RESIDENTS)
     words = [sys.executable, "-m", "pipelines", "doctor"]
     said = subprocess.run(words, env=variables, capture_output=True, text=True, check=False)
     assert "canary" not in said.stdout + said.stderr

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from pipelines.domains.residents.feeds import FEEDS
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
@@ -109,6 +111,8 @@ def test_the_ui_shows_the_lineage_from_landing_to_aae_with_sensors_and_schedules
         ("mobile/events", "mobile/events_table"),
         ("mobile/events", "aae/events"),
         *((f"aae/{feed}", f"aae/{asset}") for feed in ("packages", "events") for asset in ("endpoint", "receipts")),
+        *(("residents/drive", f"residents/{feed}") for feed in FEEDS),
+        *((f"residents/{feed}", f"residents/{to}") for feed in FEEDS for to in ("api", "receipts", f"{feed}_outcomes")),
     }
     automation = running.ask(TICKS)
     assert {one["sensorState"]["status"] for one in automation["sensorsOrError"]["results"]} == {"RUNNING"}

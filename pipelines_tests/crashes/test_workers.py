@@ -32,6 +32,7 @@ from pipelines_tests.crashes.landings import BAD, GOOD
 from pipelines_tests.crashes.traffic import QUEUES
 from pipelines_tests.crashes.world import EXPORTS, Place, World
 from pipelines_tests.domains.aae.deliveries import KEY
+from pipelines_tests.platforms import WITHOUT_RESIDENTS
 from pipelines_tests.servers.aws import Account
 from pipelines_tests.servers.postgres import PASSWORD, Postgres
 from pipelines_tests.test_run import wait_for
@@ -169,9 +170,11 @@ def crew(
         "lake": f"s3://{bucket}/lake",
         "ledger": postgres.fresh("workers"),
         "aae": aae.url,
+        "here_to_help": "https://127.0.0.1:1/api",
     }
     variables = {
         **seaweedfs.variables,
+        **WITHOUT_RESIDENTS,
         **PATIENCE,
         **{f"PIPELINES_{name.upper()}": url for name, url in elsewhere.items()},
         "PIPELINES_LEDGER_PASSWORD": PASSWORD,
