@@ -217,6 +217,9 @@ def test_a_listing_is_in_the_order_of_keys_and_goes_on_after_any_key(request: py
             inside = in_order(form, [key for key in tree if key.startswith(prefix)])
             assert keys(objects, prefix) == inside
             for start in {position, *inside}:
+                # No key of SeaweedFS is called like a folder: after that name it passes over all that is in the folder.
+                if form == "seaweedfs" and any(key.startswith(f"{start}/") for key in inside):
+                    continue
                 listed = in_order(form, [start, *inside])
                 assert keys(objects, prefix, start) == [
                     key for key in listed[listed.index(start) + 1 :] if key != start
