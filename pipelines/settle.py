@@ -13,6 +13,7 @@ from uuid import uuid4
 import dagster as dg
 
 from pipelines.adapters.drive import DriveError
+from pipelines.adapters.installation import OtherKey
 from pipelines.adapters.ledger import Ledger, LedgerUnavailable, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import ObjectsUnavailable
@@ -29,7 +30,7 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 _SETTLED_IN = "settled_in"
 """The tag that tells in which home a run was made: Dagster's own records may be shared by several."""
 
-_OUTSIDE = (DriveError, LedgerUnavailable, ObjectsUnavailable, UploadsUnavailable)
+_OUTSIDE = (DriveError, OtherKey, LedgerUnavailable, ObjectsUnavailable, UploadsUnavailable)
 """What a sensor may fail of that is no fault of its own, nor a reason to stop all the others."""
 
 _NAP = timedelta(seconds=0.5)

@@ -15,6 +15,7 @@ from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
 from pipelines.sandbox.addresses import all_running, sandbox_running
 from pipelines.sandbox.landing import land_samples
+from pipelines_tests.platforms import WITHOUT_RESIDENTS
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +81,21 @@ def test_a_drive_that_is_away_is_one_line_and_keeps_nothing_else_from_being_done
     assert "aae_deliver_packages: done" in result.output
     assert "Traceback" not in result.output
     assert len([line for line in result.output.splitlines() if ": failed in" in line]) == 1
+
+
+def test_another_key_than_the_ledger_s_is_one_line_and_keeps_nothing_else_from_being_done(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_one(environment)
+    assert call("settle").exit_code == 0
+    monkeypatch.setenv("PIPELINES_INSTALLATION_KEY", "another" * 9)
+    result = call("settle")
+    assert result.exit_code == 1
+    assert "residents_sheets_dropped: failed" in result.output
+    assert "is not the one that the ledger was begun with" in result.output
+    for name, value in WITHOUT_RESIDENTS.items():
+        monkeypatch.setenv(name, value)
+    assert call("settle").exit_code == 0
 
 
 def test_settle_exits_with_3_while_work_remains(environment: Environment, sandbox: Aae) -> None:
