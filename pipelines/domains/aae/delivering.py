@@ -19,6 +19,7 @@ from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import Leases, steady_seconds, utc_now
 from pipelines.adapters.ledger.working import LOOKS_EVERY
 from pipelines.adapters.objects import ObjectMissing, Objects, ObjectsUnavailable
+from pipelines.core import event_loop
 from pipelines.core.delivery import conclude, put_back
 from pipelines.core.receipts import receipts_request
 from pipelines.core.retry import RetryPolicy
@@ -105,7 +106,7 @@ class Delivery:
 
         ``idle`` is called whenever nothing is due and nothing is on its way.
         """
-        asyncio.run(self._run(span, idle))
+        event_loop.run(self._run(span, idle))
         return self.done
 
     async def _run(self, span: Span | None, idle: Callable[[], None]) -> None:

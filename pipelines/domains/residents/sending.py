@@ -16,6 +16,7 @@ from itertools import islice
 from pipelines.adapters.here_to_help import HereToHelp
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import Leases, utc_now
+from pipelines.core import event_loop
 from pipelines.core.work import Item, Reason
 from pipelines.domains.residents import memory
 from pipelines.domains.residents.batches import Batch, ToSend
@@ -95,7 +96,7 @@ class Sending:
         Raises:
             Exception: an error of our own; what was under way is recorded all the same.
         """
-        asyncio.run(self._run(batch, api))
+        event_loop.run(self._run(batch, api))
         if self._errors:
             raise self._errors[0]  # it never passes for success
         return self.done

@@ -1,0 +1,24 @@
+"""How a run that sends much over many connections goes through its event loop."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, on a loop of its own.
+
+    What was there before it is put out of sight of the garbage collector meanwhile: a run leaves so many objects behind
+    with each request that the collector would go through all that was imported, over and over, for a fifth of the time.
+    """
+    gc.freeze()
+    try:
+        return uvloop.run(main)
+    finally:
+        gc.unfreeze()
