@@ -194,6 +194,7 @@ def test_a_wrong_variable_is_one_line_and_not_a_traceback(monkeypatch: pytest.Mo
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_demo_makes_what_it_says_on_the_real_mapping(
     environment: Environment, reference_data: Path, monkeypatch: pytest.MonkeyPatch
