@@ -27,7 +27,7 @@ from pipelines.domains.residents.outbound import Page, make_workbooks
 from pipelines.domains.residents.outcomes import Outcome, tell_duplicate, tell_unsent
 from pipelines.domains.residents.places import DAY, digest, find, place_of
 from pipelines.domains.residents.sheet import SheetRefused
-from pipelines.domains.residents.sheets import REFUSED, outcomes_queue, read
+from pipelines.domains.residents.sheets import REFUSED, outcomes_queue, read, wait_for_drive
 
 CALLED, SUFFIX, BOOKS, RESULTS, SHEET, SEEN = "called", "suffix", "books", "results", "sheet", "seen"
 """In an outcome's detail: a digest of the sheet's name, what was put behind it, how many spreadsheets, what they count,
@@ -73,7 +73,7 @@ class Writing:
         except SheetChanged:
             return self._again(item, Reason.CHANGED)
         except (DriveDenied, DriveUnavailable) as error:
-            return self._later(item, Reason.NOT_ALLOWED if isinstance(error, DriveDenied) else Reason.UNREADABLE)
+            return wait_for_drive(error, item, self.policy, self.now())
         state = State.PENDING if detail is None else State.SETTLED
         return work.Outcome(item.id, item.fence, state, attempted=detail is not None, detail=detail)
 
@@ -134,11 +134,6 @@ class Writing:
             return work.Outcome(item.id, item.fence, State.DEAD, reason=reason)
         due_at = self.now() + self.policy.pause(item.attempts + 1, 0.0)
         return work.Outcome(item.id, item.fence, State.PENDING, due_at=due_at, reason=reason)
-
-    def _later(self, item: Item, reason: Reason) -> work.Outcome:
-        """The drive is out of order: it is tried for as long as that lasts."""
-        due_at = self.now() + self.policy.pause(item.attempts + 1, 0.0)
-        return work.Outcome(item.id, item.fence, State.PENDING, attempted=False, due_at=due_at, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
