@@ -98,7 +98,8 @@ class Writing:
             return None
         for name, tabs in books:
             self.drive.write(self.feed.name, name, tabs)
-        seen = all(self.drive.outcome(self.feed.name, name) is not None for name, _ in books)
+        names = {name for name, _ in books}
+        seen = self.drive.outcomes(self.feed.name, names).keys() == names
         told = {CALLED: called, SUFFIX: suffix, BOOKS: len(books), RESULTS: results}
         return told | {SHEET: sheet.id, DAY: str(day), SEEN: seen}
 
@@ -194,16 +195,15 @@ def find_missing(writing: Writing, span: Span) -> list[int]:
         return []
     sheets = {item.id: item for item in writing.ledger.items(sheets_queue(feed), span)}
     there = {place_of(drive, one, writing.secret): one for one in drive.sheets([feed.name], writing.now())}
-    missing = list[int]()
+    wanted: dict[int, list[str]] = {}
     for one in written:
         sheet = sheets.get(one.detail[SHEET])
         found = None if sheet is None else there.get(sheet.detail["place"])
-        if found is None or sheet is None:
-            continue
-        wanted = book_names(feed, found.stem + one.detail[SUFFIX], date.fromisoformat(one.detail[DAY]))
-        if any(drive.outcome(feed.name, name) is None for name in wanted[: one.detail[BOOKS]]):
-            missing.append(one.id)
-    return missing
+        if found is not None:
+            books = book_names(feed, found.stem + one.detail[SUFFIX], date.fromisoformat(one.detail[DAY]))
+            wanted[one.id] = books[: one.detail[BOOKS]]
+    seen = drive.outcomes(feed.name, {name for names in wanted.values() for name in names})
+    return [item for item, names in wanted.items() if not seen.keys() >= set(names)]
 
 
 def _latest(item: Item) -> tuple[datetime, int]:
