@@ -1,9 +1,12 @@
 """The commands: what they print, and the exit status that a script relies on."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,7 +15,7 @@ from pipelines import supervisor
 from pipelines.adapters.ledger import open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.cli import main
-from pipelines.core.work import NewItem
+from pipelines.core.work import NewItem, Pause
 from pipelines.demo import demo_environment, demonstrate, land_uploads
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
@@ -146,11 +149,20 @@ def test_what_is_away_while_settling_waits_is_told_once(
     environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIPELINES_DRIVE", (environment.home / "not mounted").as_uri())
-    due = NewItem("aae/packages", "a", "sha", "2026-03-01-10:00", 1, destination="https://elsewhere.example")
+    queue, now = "aae/packages", utc_now()
+    naps: list[float] = []
     with closing(open_ledger(environment.ledger)) as ledger:
-        ledger.take_in([due], utc_now())
-    result = call("settle", "--wait", "2s")
+        ledger.take_in([NewItem(queue, "a", "sha", "2026-03-01-10:00", 1, destination="https://elsewhere")], now)
+
+        def nap(seconds: float) -> None:
+            naps.append(seconds)
+            if len(naps) == 4:
+                ledger.pause(Pause(queue, now, now + timedelta(days=1), "Ann", "enough was seen"))
+
+        monkeypatch.setattr("pipelines.settle.time", SimpleNamespace(sleep=nap, monotonic=time.monotonic))
+        result = call("settle", "--wait", "1h")
     assert result.exit_code == 1
+    assert len(naps) == 4
     (line,) = [line for line in result.output.splitlines() if ": failed in" in line]
     assert line.endswith("the inbound folder of contact_tracing is not there")
 
