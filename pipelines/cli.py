@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -73,8 +72,8 @@ def _existing_ledger(environment: Environment) -> Ledger:
     """The ledger, for who only reads: none is made where nothing was ever done."""
     from pipelines.adapters.ledger import open_ledger
 
-    file = environment.ledger.removeprefix("sqlite:///")
-    if environment.ledger.startswith("sqlite:") and not Path(file).exists():
+    file = environment.ledger_file
+    if file is not None and not file.exists():
         raise click.ClickException(f"there is no ledger in {file}: name the right PIPELINES_HOME")
     return open_ledger(environment.ledger, ledger_password())
 

@@ -220,6 +220,11 @@ class Environment(BaseSettings):
         return self.home / "sandbox"
 
     @property
+    def ledger_file(self) -> Path | None:
+        """The ledger's file, if it is in one."""
+        return Path(self.ledger.removeprefix("sqlite:///")) if self.ledger.startswith("sqlite:") else None
+
+    @property
     def has_own_drive(self) -> bool:
         """Whether the drive is the one below the data folder, whose folders are ours to make."""
         return self.drive == (self.home / "drive").as_uri()

@@ -16,7 +16,7 @@ from pipelines.core.work import Reason
 from pipelines.domains.residents import intake
 from pipelines.domains.residents.assets import drive as drive_asset
 from pipelines.domains.residents.assets import outcomes, receipts, sheets
-from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.feeds import FEEDS, contract
 from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.sheets import RECEIPTS, outcomes_queue
 from pipelines.domains.residents.writing import Writing, find_missing
@@ -35,9 +35,24 @@ write_jobs = [
 write_receipts = due_job(receipts, "residents_write_receipts", "Write the receipts of the days that changed.")
 
 
+_OFF = "every feed of residents is switched off"
+
+
 def _is_enabled(environment: Environment, feed: str) -> bool:
     enabled: bool = getattr(environment, f"residents_{feed}_enabled")
     return enabled
+
+
+def _begin(
+    environment: Environment, ledger: Ledger, lake: Objects, key: InstallationKey, now: datetime
+) -> list[contract.Feed]:
+    """The feeds that are switched on, once the ledger is sure to know what was sent of them, by this key."""
+    if is_lost(ledger, lake):
+        raise dg.DagsterError("the ledger is lost: run `pipelines ledger restore`, else all would be sent again")
+    feeds = [feed for feed in FEEDS.values() if _is_enabled(environment, feed.name)]
+    if feeds:  # whoever sends none needs neither drive nor key, and may share a ledger with one who does
+        hold_to(key, ledger, now)
+    return feeds
 
 
 @sensor(jobs=send_jobs, minimum_interval_seconds=at_load().residents_seconds, default_status=RUNNING)
@@ -50,13 +65,10 @@ def residents_sheets_dropped(
     installation_key: dg.ResourceParam[InstallationKey],
 ) -> dg.SensorResult:
     """Take dropped sheets of all feeds into the ledger, then ask for a run of each feed in which any are due."""
-    if is_lost(ledger, lake):
-        raise dg.DagsterError("the ledger is lost: run `pipelines ledger restore`, else all would be sent again")
-    feeds = [feed for feed in FEEDS.values() if _is_enabled(environment, feed.name)]
-    if not feeds:  # whoever sends none needs neither drive nor key, and may share a ledger with one who does
-        return dg.SensorResult(skip_reason="every feed of residents is switched off")
     now = utc_now()
-    hold_to(installation_key, ledger, now)
+    feeds = _begin(environment, ledger, lake, installation_key, now)
+    if not feeds:
+        return dg.SensorResult(skip_reason=_OFF)
     taken: dict[str, intake.Intake] = {}
     failed: DriveError | None = None
     try:
@@ -135,25 +147,27 @@ def residents_outcomes_due(
 def residents_outcomes_lost(
     environment: dg.ResourceParam[Environment],
     ledger: dg.ResourceParam[Ledger],
+    lake: dg.ResourceParam[Objects],
     drive: dg.ResourceParam[Drive],
     installation_key: dg.ResourceParam[InstallationKey],
 ) -> dg.SkipReason:
     """Look every ten minutes whether the outcomes of the last days are in their folders; the others become due."""
     now = utc_now()
-    lost = sum(_reopen_lost(feed, environment, ledger, drive, installation_key, now) for feed in FEEDS)
-    return dg.SkipReason(f"{lost} outcomes were lost and are written again")
-
-
-def _reopen_lost(
-    feed: str, environment: Environment, ledger: Ledger, drive: Drive, key: InstallationKey, now: datetime
-) -> int:
-    if not _is_enabled(environment, feed):
-        return 0
-    since = now - timedelta(days=environment.residents_outcome_days)
+    feeds = _begin(environment, ledger, lake, installation_key, now)
+    if not feeds:
+        return dg.SkipReason(_OFF)
+    span = Span(intake.day_of(now - timedelta(days=environment.residents_outcome_days)), intake.day_of(now))
     policy = RetryPolicy(environment.residents_attempts)
-    writing = Writing(FEEDS[feed], drive, ledger, policy, key.secret, frozenset())
-    missing = find_missing(writing, Span(intake.day_of(since), intake.day_of(now)))
-    return ledger.reopen(missing, now, Reason.NOT_INTACT)
+    lost, failed = 0, None
+    for feed in feeds:
+        writing = Writing(feed, drive, ledger, policy, installation_key.secret, frozenset())
+        try:
+            lost += ledger.reopen(find_missing(writing, span), now, Reason.NOT_INTACT)
+        except DriveError as error:  # one feed's folders keep nobody from looking into the others'
+            failed = error
+    if failed is not None:
+        raise failed
+    return dg.SkipReason(f"{lost} outcomes were lost and are written again")
 
 
 @sensor(job=write_receipts, minimum_interval_seconds=600, default_status=RUNNING)

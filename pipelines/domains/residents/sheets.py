@@ -15,7 +15,9 @@ from typing import Any
 
 from pipelines.adapters.drive import (
     Drive,
+    DriveBusy,
     DriveDenied,
+    DriveError,
     DriveUnavailable,
     Row,
     SheetChanged,
@@ -24,6 +26,7 @@ from pipelines.adapters.drive import (
 )
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.core.retry import RetryPolicy, store_unavailable
 from pipelines.core.work import Item, NewItem, Outcome, Reason, State
 from pipelines.domains.residents import memory
 from pipelines.domains.residents.batches import Batch, read_batch
@@ -104,10 +107,7 @@ class Work:
             # The newer version is, or will be, an item of its own.
             return Outcome(item.id, item.fence, State.SUPERSEDED, reason=Reason.CHANGED)
         except (DriveUnavailable, DriveDenied) as error:
-            reason = Reason.NOT_ALLOWED if isinstance(error, DriveDenied) else Reason.UNREADABLE
-            pause = self.terms.policy.pause(item.attempts + 1, 0.0)
-            due_at = self.now() + pause
-            return Outcome(item.id, item.fence, State.PENDING, attempted=False, due_at=due_at, reason=reason)
+            return wait_for_drive(error, item, self.terms.policy, self.now())
         return self._send(item, batch, held)
 
     def _send(self, item: Item, batch: Batch, held: Callable[[Item], bool]) -> Outcome:
@@ -196,6 +196,15 @@ def read(feed: Feed, drive: Drive, item: Item, secret: bytes, excluded: frozense
     context = Context(date.fromisoformat(item.detail[DAY]), excluded)
     with drive.read(sheet) as rows:
         return read_batch(lines(rows), feed, context, secret)
+
+
+def wait_for_drive(error: DriveError, item: Item, policy: RetryPolicy, now: datetime) -> Outcome:
+    """The drive is out of order, or wants to be left alone: it is tried for as long as that lasts."""
+    if isinstance(error, DriveBusy):  # a quota is soon there again, however often it was used up
+        due_at = now + policy.pause(1, 0.0, error.retry_after)
+        return Outcome(item.id, item.fence, State.PENDING, attempted=False, due_at=due_at, reason=Reason.BUSY)
+    away = store_unavailable(item, policy, now)
+    return replace(away, reason=Reason.NOT_ALLOWED) if isinstance(error, DriveDenied) else away
 
 
 def lines(rows: Iterable[Row]) -> Iterator[Line]:
