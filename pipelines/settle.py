@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -66,7 +67,7 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     gives_up = utc_now() + wait
     cursors: dict[str, str | None] = {}
     # Nobody waits here for what may follow: the next tick comes at once.
-    environment = environment.model_copy(update={"events_stay_seconds": 0.0})
+    environment = environment.model_copy(update={"events_stay_seconds": 0.0, "residents_tick_seconds": math.inf})
     defs = build(environment)
     sensors = list(defs.sensors or [])
     opened = open_ledger(environment.ledger, ledger_password(), waits=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -97,9 +98,9 @@ class Council:
         self._stamps = getattr(self, "_stamps", int(NOW.timestamp()) * 1_000_000_000 - 10**12) + 1_000_000
         return self._stamps
 
-    def look(self) -> intake.Intake:
+    def look(self, seconds: float = math.inf) -> intake.Intake:
         """What a tick does: sheets into the ledger."""
-        taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now)
+        taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now, seconds)
         return taken[self.feed.name]
 
     def work(self, owner: str = "run", *, excluded: frozenset[str] = frozenset(), **facts: Any) -> Work:
