@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
     """
     gives_up = utc_now() + wait
     # Nobody waits here for what may follow: the next tick comes at once.
-    environment = environment.model_copy(update={"events_stay_seconds": 0.0})
+    environment = environment.model_copy(update={"events_stay_seconds": 0.0, "residents_tick_seconds": math.inf})
     defs = dg.Definitions.merge(build(environment), dg.Definitions(loggers={"console": _console}))
     sensors = list(defs.sensors or [])
     opened = open_ledger(environment.ledger, ledger_password(), waits=True)

@@ -72,7 +72,8 @@ def residents_sheets_dropped(
     taken: dict[str, intake.Intake] = {}
     failed: DriveError | None = None
     try:
-        taken = intake.take_in(feeds, drive, ledger, environment.here_to_help, installation_key.secret, now)
+        seconds = environment.residents_tick_seconds
+        taken = intake.take_in(feeds, drive, ledger, environment.here_to_help, installation_key.secret, now, seconds)
     except DriveError as error:
         failed = error
     asked = [
@@ -102,20 +103,23 @@ def residents_sheets_dropped(
         return dg.SensorResult(due, asset_events=observed)
     seen, new = sum(one.seen for one in taken.values()), sum(one.new.total() for one in taken.values())
     skipped = {one.skip_message for one in asked if isinstance(one, dg.SkipReason)}
-    reason = f"{'; '.join(sorted(filter(None, skipped)))}; {seen} sheets seen, {new} of them new"
+    left = sum(one.left for one in taken.values())
+    told = f"{seen} sheets seen, {new} of them new" + (f", {left} left for the next tick" if left else "")
+    reason = f"{'; '.join(sorted(filter(None, skipped)))}; {told}"
     return dg.SensorResult(skip_reason=reason, asset_events=observed)
 
 
 def _observations(taken: dict[str, intake.Intake]) -> Iterator[dg.AssetObservation]:
     """What this tick found new in the drive."""
     for feed, found in taken.items():
-        if found.new or found.aside:
+        if found.new or found.aside or found.left:
             metadata: dict[str, Any] = {
                 "feed": feed,
                 "sheets": found.new.total(),
                 "bytes": found.bytes,
                 "newest": found.newest.isoformat() if found.newest else None,
                 "set_aside": found.aside,
+                "left_for_the_next_tick": found.left,
             }
             yield dg.AssetObservation(drive_asset.key, metadata=metadata)
 

@@ -28,7 +28,6 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.retry import RetryPolicy, store_unavailable
 from pipelines.core.work import Item, NewItem, Outcome, Reason, State
-from pipelines.domains.residents import memory
 from pipelines.domains.residents.batches import Batch, read_batch
 from pipelines.domains.residents.feeds.contract import Context, Feed
 from pipelines.domains.residents.journey import Terms
@@ -111,7 +110,7 @@ class Work:
         return self._send(item, batch, held)
 
     def _send(self, item: Item, batch: Batch, held: Callable[[Item], bool]) -> Outcome:
-        versions = [one for one in self.ledger.items(sheets_queue(self.feed)) if one.name == item.name]
+        versions = self.ledger.named(item.queue, item.destination, [item.name])
         place = Place(
             effects_queue(self.feed),
             item.destination,
@@ -133,26 +132,9 @@ class Work:
         )
         outcome = self._settle(item, batch, sending.run(batch, self.api))
         if outcome.state is State.SETTLED:
-            self._drop_orphans()
+            # What waits of rows that an edit took out of their sheet will not be had any more.
+            self.ledger.withdraw_orphans(effects_queue(self.feed), self.now())
         return outcome
-
-    def _drop_orphans(self) -> None:
-        """What waits of rows that an edit took out of their sheet will not be had any more."""
-        edited = {item.id for item in self.ledger.items(sheets_queue(self.feed), states=[State.SUPERSEDED])}
-        waiting = self.ledger.items(effects_queue(self.feed), states=[State.PENDING])
-        orphans = [memory.again(item) for item in waiting if item.parent in edited] if edited else []
-        if not orphans:
-            return
-        now = self.now()
-        taken = self.ledger.intend(orphans, self.owner, now, self.terms.lease)
-        ended = [
-            Outcome(
-                item.id, item.fence, State.SUPERSEDED, attempted=False, uncertain=item.uncertain, reason=item.reason
-            )
-            for item in taken
-            if item.state is State.CLAIMED and item.owner == self.owner
-        ]
-        self.ledger.settle(ended, now)
 
     def _settle(self, item: Item, batch: Batch, sent: Sent) -> Outcome:
         results: Counter[Result] = batch.unsent + sent.results

@@ -80,7 +80,7 @@ class Writing:
     def _find_sheet(self, item: Item) -> Item | None:
         """The newest version of the sheet that is over, unless another one is on its way."""
         name = item.name.rpartition(" ")[0]
-        versions = [one for one in self.ledger.items(sheets_queue(self.feed)) if one.name == name]
+        versions = self.ledger.named(sheets_queue(self.feed), None, [name])
         newest = max(versions, key=_latest, default=None)
         over = [one for one in versions if one.partition == item.partition and one.state in (State.SETTLED, State.DEAD)]
         last = max(over, key=_latest, default=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -79,9 +80,9 @@ class Council:
         """Put any file into the inbound folder, whole at once."""
         self.staff.put(self.feed.name, name, content)
 
-    def look(self) -> intake.Intake:
+    def look(self, seconds: float = math.inf) -> intake.Intake:
         """What a tick does: sheets into the ledger."""
-        taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now)
+        taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now, seconds)
         return taken[self.feed.name]
 
     def work(self, owner: str = "run", *, excluded: frozenset[str] = frozenset(), **facts: Any) -> Work:
