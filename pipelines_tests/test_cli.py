@@ -290,6 +290,26 @@ def test_the_demo_stays_in_its_own_folder_whatever_is_configured(
     assert {own.aae_url(feed) for feed in ("packages", "events")} == {"sandbox://aae"}
 
 
+def test_a_demo_leaves_that_alone_which_runs_already(environment: Environment) -> None:
+    own = demo_environment(environment)
+    with all_running(own.sandbox, utc_now()):
+        (own.home / "ledger.db").touch()
+        kept = {path for path in own.home.rglob("*") if path.is_file()}
+        result = call("demo", "--packages", "10", "--events", "1")
+        assert result.exit_code == 1
+        assert result.output.splitlines() == [
+            f"Error: the sandbox in {own.sandbox} runs already: stop what runs it, or name another PIPELINES_HOME"
+        ]
+        assert {path for path in own.home.rglob("*") if path.is_file()} >= kept
+
+
+@pytest.mark.parametrize("command", [["run", "--no-samples"], ["sandbox"]])
+def test_a_sandbox_that_runs_already_is_one_line(environment: Environment, sandbox: Aae, command: list[str]) -> None:
+    result = call(*command)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith(f"Error: the sandbox in {environment.sandbox} runs already")
+
+
 @pytest.mark.parametrize("text", ["10", "m", "ten m", "5d", ""])
 def test_a_wait_needs_a_number_and_a_unit(text: str) -> None:
     result = call("settle", "--wait", text)
