@@ -24,7 +24,7 @@ from pipelines.adapters.drive import (
 )
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
-from pipelines.core.work import Item, NewItem, Outcome, Reason, State
+from pipelines.core.work import OPEN, Item, NewItem, Outcome, Reason, State
 from pipelines.domains.residents import memory
 from pipelines.domains.residents.batches import Batch, read_batch
 from pipelines.domains.residents.feeds.contract import Context, Feed
@@ -137,21 +137,19 @@ class Work:
         return outcome
 
     def _drop_orphans(self) -> None:
-        """What waits of rows that an edit took out of their sheet will not be had any more."""
+        """What waits of rows that an edit took out of their sheet, or changed, will not be had any more."""
         edited = {item.id for item in self.ledger.items(sheets_queue(self.feed), states=[State.SUPERSEDED])}
-        waiting = self.ledger.items(effects_queue(self.feed), states=[State.PENDING])
-        orphans = [memory.again(item) for item in waiting if item.parent in edited] if edited else []
+        left = self.ledger.items(effects_queue(self.feed), states=OPEN) if edited else ()
+        orphans = [item for item in left if item.parent in edited]
         if not orphans:
             return
         now = self.now()
-        taken = self.ledger.intend(orphans, self.owner, now, self.terms.lease)
-        ended = [
-            Outcome(
-                item.id, item.fence, State.SUPERSEDED, attempted=False, uncertain=item.uncertain, reason=item.reason
-            )
-            for item in taken
-            if item.state is State.CLAIMED and item.owner == self.owner
-        ]
+        # Those of a run that ended without a word are in nobody's way, and may have happened.
+        ended = [_dropped(item, uncertain=True) for item in orphans if _is_abandoned(item, now)]
+        waiting = [memory.again(item) for item in orphans if item.state is State.PENDING]
+        taken = self.ledger.intend(waiting, self.owner, now, self.terms.lease) if waiting else []
+        mine = [item for item in taken if item.state is State.CLAIMED and item.owner == self.owner]
+        ended += [_dropped(item, uncertain=item.uncertain) for item in mine]
         self.ledger.settle(ended, now)
 
     def _settle(self, item: Item, batch: Batch, sent: Sent) -> Outcome:
@@ -213,6 +211,14 @@ def requests(feed: Feed, item: Item) -> tuple[NewItem, ...]:
         ),
         NewItem(RECEIPTS, item.partition, version, item.partition, 0, cause=item.queue, joins=True),
     )
+
+
+def _is_abandoned(item: Item, now: datetime) -> bool:
+    return item.state is State.CLAIMED and item.lease_until is not None and item.lease_until < now
+
+
+def _dropped(item: Item, *, uncertain: bool) -> Outcome:
+    return Outcome(item.id, item.fence, State.SUPERSEDED, attempted=False, uncertain=uncertain, reason=item.reason)
 
 
 def _is_doubtful(versions: Collection[Item]) -> bool:
