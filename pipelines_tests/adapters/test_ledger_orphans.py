@@ -116,4 +116,7 @@ def test_what_waits_of_a_superseded_file_can_be_taken_back(ledger: Ledger) -> No
         State.PENDING,
     ]
     assert ledger.unrecorded(EXPORTS).keys() == {HOUR}
+    assert ledger.withdraw_orphans(EXPORTS, NOW + LEASE + MINUTE) == 1  # whoever held it ended without a word
+    (left,) = (item for item in ledger.items(EXPORTS) if item.name == "held")
+    assert (left.state, left.uncertain, left.lease_until) == (State.SUPERSEDED, True, None)
     assert ledger.withdraw_orphans(EXPORTS, NOW) == 0

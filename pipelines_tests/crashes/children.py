@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from pipelines_tests.crashes.steps import Dying, Moment, step_inside
-from pipelines_tests.crashes.world import LEASE, Place, World
+from pipelines_tests.crashes.world import LEASE, Place
 
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["pipelines_tests.crashes.warm"])
@@ -44,13 +44,13 @@ def play(told: Told) -> None:
     scenario = SCENARIOS[told.scenario]
     step = Dying(told.log, told.at)
     if told.part == PREPARE:
-        world = World.open(told.place)
+        world = scenario.deployment.open(told.place)
         scenario.prepare(world)
     else:
         later = 2 * LEASE if told.part == AGAIN else timedelta(0)
-        world = World.open(told.place, step, owner=told.part)
+        world = scenario.deployment.open(told.place, step, owner=told.part)
         world.now += timedelta(hours=2) + later
-        step_inside([told.place.root / name for name in ("lake", "landing")], step)
+        step_inside([told.place.root / name for name in ("lake", "landing", "drive")], step)
         scenario.act(world)
     world.close()
 

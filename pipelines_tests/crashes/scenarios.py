@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 from pipelines.domains.mobile import accepted
 from pipelines.domains.mobile.feeds import EVENTS, PACKAGES
 from pipelines.sandbox.aae import Behaviour, Cut
+from pipelines_tests.crashes.children import ACT
 from pipelines_tests.crashes.landings import BAD, FUSSY, GOOD
+from pipelines_tests.crashes.residents import BEFORE, CORRECTED, EDITED, Residents
 from pipelines_tests.crashes.world import World
 from pipelines_tests.domains.mobile.stages import MAPPING
 
@@ -29,14 +32,18 @@ class Scenario:
         outage: how the other side behaves at first while it is acted.
         contents: how many contents more than usual a name may have at the other side in the end.
         fixed: whether what was fussed about is accepted in the end.
+        deployment: of what it is played in.
+        overtakes: whether, once somebody died, less is sent before it is edited than else.
     """
 
-    prepare: Callable[[World], None]
-    act: Callable[[World], None]
+    prepare: Callable[[Any], None]
+    act: Callable[[Any], None]
     refuses: bool = False
     outage: Sequence[Behaviour] = ()
     contents: int = 0
     fixed: bool = False
+    deployment: type[World] = World
+    overtakes: bool = False
 
 
 def _land_events(world: World) -> None:
@@ -132,6 +139,24 @@ def _restore(world: World) -> None:
     world.settle()
 
 
+def _drop_sheets(world: Residents) -> None:
+    world.drop(BEFORE)
+
+
+def _send_and_edit(world: Residents) -> None:
+    world.settle()
+    world.drop(EDITED)
+    world.settle()
+
+
+def _edit_before_it_goes_on(world: Residents) -> None:
+    """Whoever died left the sheets half sent, and they are others when the next run begins."""
+    if world.owner == ACT:
+        world.settle()
+    world.drop(CORRECTED)
+    world.settle()
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     "events": Scenario(_land_events, World.settle),
     "packages": Scenario(_land_packages, World.settle),
@@ -143,4 +168,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "remap": Scenario(_settle_both, _remap, contents=1),
     "retention": Scenario(_settle_both, _delete),
     "restore": Scenario(_lose_the_ledger, _restore),
+    "residents": Scenario(_drop_sheets, _send_and_edit, deployment=Residents),
+    "residents corrected": Scenario(_drop_sheets, _edit_before_it_goes_on, deployment=Residents, overtakes=True),
 }

@@ -22,7 +22,9 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from pipelines.adapters.drive import Drive
 from pipelines.adapters.endpoints import Endpoint
+from pipelines.adapters.here_to_help import HereToHelp
 from pipelines.adapters.https import Https
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.objects import Objects
@@ -42,11 +44,10 @@ READS: Mapping[type, frozenset[str]] = {
     Objects: frozenset({"url", "head", "get", "get_part", "stream", "list"}),
     Uploads: frozenset({"batches", "folder"}),
     Https: frozenset({"destination", "head"}),
+    Drive: frozenset({"url", "keeps_ids", "sheets", "sha256", "read", "outcome"}),
+    HereToHelp: frozenset({"destination", "get_help_request", "get_resident_requests", "ping"}),
 }
 """What each protocol has that changes nothing; all else is an effect."""
-
-RESIDENTS = frozenset({"Ledger.intend", "Ledger.withdraw_orphans"})
-"""Effects that only the sending of residents has: it is killed in tests of its own, against its API."""
 
 TOLD = "Uploads.done"
 """The effect of a batch of uploads, which is no method of a protocol."""
@@ -66,7 +67,7 @@ def effects(protocol: type) -> frozenset[str]:
 
 def all_effects() -> frozenset[str]:
     """Every effect of every protocol, by the name that its steps have."""
-    return frozenset({TOLD, *(f"{one.__name__}.{name}" for one in READS for name in effects(one))}) - RESIDENTS
+    return frozenset({TOLD, *(f"{one.__name__}.{name}" for one in READS for name in effects(one))})
 
 
 def nothing(_: str) -> None:
@@ -159,17 +160,22 @@ class WatchedEndpoint(Endpoint):
     step: Step = field(default=nothing)
 
     def open(self) -> AbstractAsyncContextManager[Https]:
-        return self._open()
+        return watch_opened(Endpoint.open(self), Https, self.step)
 
-    @asynccontextmanager
-    async def _open(self) -> AsyncIterator[Https]:
-        async with Endpoint.open(self) as https:
-            yield watch(https, Https, self.step)
+
+@asynccontextmanager
+async def watch_opened(opening: AbstractAsyncContextManager[_T], protocol: type, step: Step) -> AsyncIterator[_T]:
+    """What is open for a while, each of whose effects is a step."""
+    async with opening as adapter:
+        yield watch(adapter, protocol, step)
 
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _FILE_EFFECTS = {"os.mkdir": 0, "os.rename": 0, "os.remove": 0, "os.rmdir": 0, "os.link": 0, "os.truncate": 0}
 """What Python tells its auditors of, before it happens, with the place of the path among what it tells."""
+
+_WORKSHOP = "outcome-"
+"""How folders begin in which a drive makes its workbooks, of dozens of files: nobody else ever looks into them."""
 
 
 def step_inside(folders: list[Path], step: Step) -> None:
@@ -184,7 +190,7 @@ def step_inside(folders: list[Path], step: Step) -> None:
             path = args[_FILE_EFFECTS[event]] if event in _FILE_EFFECTS else None
         if path is None or not isinstance(path, str | Path) or getattr(busy, "now", False):
             return
-        if str(path).startswith(below):
+        if str(path).startswith(below) and not Path(path).parent.name.startswith(_WORKSHOP):
             busy.now = True
             step(f"before {event} in {next(one.name for one in folders if one in Path(path).parents)}")
             busy.now = False

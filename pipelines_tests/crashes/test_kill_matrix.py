@@ -7,29 +7,51 @@ import shutil
 import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipelines.sandbox.aae import Behaviour, running
+from pipelines.sandbox import aae, here_to_help
 from pipelines.sandbox.certificates import Certificates
 from pipelines_tests.crashes.children import ACT, AGAIN, PREPARE, Told, play, run
 from pipelines_tests.crashes.invariants import Verdict
-from pipelines_tests.crashes.scenarios import SCENARIOS
+from pipelines_tests.crashes.resident_ends import Ended, ended
+from pipelines_tests.crashes.residents import Residents
+from pipelines_tests.crashes.scenarios import SCENARIOS, Scenario
 from pipelines_tests.crashes.steps import READS, Dying, Moment, all_effects, members
-from pipelines_tests.crashes.world import Place, World
+from pipelines_tests.crashes.world import Place
 from pipelines_tests.domains.aae.deliveries import KEY
+from pipelines_tests.domains.residents import council
 
 AT_ONCE = 4
 """Worlds that are tried side by side: they wait for disks and timers more than they work."""
 
 
+@dataclass(frozen=True)
+class Tried:
+    """What was done until the death, if there was one, and what is left outside if it is compared."""
+
+    steps: list[str]
+    left: Ended | None
+
+
+def other_side(how: Scenario, root: Path, certificates: Certificates) -> AbstractContextManager[Any]:
+    """The stand-in that a scenario's deployment sends to."""
+    if how.deployment is Residents:
+        return here_to_help.running(root / "sandbox/here-to-help", council.KEY)
+    return aae.running(root / "sandbox/aae", certificates, KEY)
+
+
 def prepared(scenario: str, root: Path, certificates: Certificates) -> Path:
     """The folder of a world in which the scenario may begin; there it is only cloned."""
-    with running(root / "sandbox/aae", certificates, KEY) as aae:
-        if SCENARIOS[scenario].refuses:
-            aae.behave(Behaviour(status=400))
-        assert run(play, Told(scenario, PREPARE, Place(root, aae.url, certificates.folder))) == 0, words(root)
+    how = SCENARIOS[scenario]
+    with other_side(how, root, certificates) as side:
+        if how.refuses:
+            side.behave(aae.Behaviour(status=400))
+        assert run(play, Told(scenario, PREPARE, Place(root, side.url, certificates.folder))) == 0, words(root)
     return root
 
 
@@ -43,24 +65,41 @@ def clone(world: Path, root: Path) -> None:
     shutil.copytree(world, root, copy_function=copy)
 
 
-def tried(scenario: str, world: Path, root: Path, certificates: Certificates, at: Moment | None) -> list[str]:
-    """A prepared scenario with a death at a step, or none; what it did until then."""
+def tried(
+    scenario: str,
+    world: Path,
+    root: Path,
+    certificates: Certificates,
+    at: Moment | None = None,
+    like: Ended | None = None,
+) -> Tried:
+    """A prepared scenario with a death at a step, or none; it must end well, and as another one did."""
     how = SCENARIOS[scenario]
     clone(world, root)
-    with running(root / "sandbox/aae", certificates, KEY) as aae:
-        place = Place(root, aae.url, certificates.folder)
+    with other_side(how, root, certificates) as side:
+        place = Place(root, side.url, certificates.folder)
         told = Told(scenario, ACT, place, at)
-        aae.behave(*how.outage)
+        side.behave(*how.outage)
         code = run(play, told)
         assert code in ({0} if at is None else {0, -signal.SIGKILL}), words(root)
         if code:
             assert run(play, Told(scenario, AGAIN, place)) == 0, words(root)
-        left = World.open(place)
-        wrong = Verdict(left, aae, contents=how.contents, fixed=how.fixed).judge()
-        left.close()
+        wrong, left = judged(how, place, side, like)
     steps = Dying.read(told.log)
     assert wrong == [], f"{scenario}, killed at step {at}, {steps[-1:]}"
-    return steps
+    return Tried(steps, left)
+
+
+def judged(how: Scenario, place: Place, side: Any, like: Ended | None) -> tuple[list[str], Ended | None]:
+    """All that is wrong in the end, and what is left."""
+    world = how.deployment.open(place)
+    try:
+        if isinstance(world, Residents):
+            left = ended(world, side)
+            return left.judge(like or left, edited=how.overtakes), left
+        return Verdict(world, side, contents=how.contents, fixed=how.fixed).judge(), None
+    finally:
+        world.close()
 
 
 def words(root: Path) -> str:
@@ -71,15 +110,15 @@ def words(root: Path) -> str:
 def killed_everywhere(scenario: str, root: Path, certificates: Certificates) -> None:
     """Die at each step that there is. How many of a name there are differs a little, as the work goes side by side."""
     world = prepared(scenario, root / "world", certificates)
-    steps = Counter(tried(scenario, world, root / "whole", certificates, None))
-    moments = [(name, number) for name, times in steps.items() for number in range(1, times + 1)]
+    whole = tried(scenario, world, root / "whole", certificates)
+    moments = [(name, number) for name, times in Counter(whole.steps).items() for number in range(1, times + 1)]
 
     def die(moment: tuple[str, int]) -> str | None:
-        seen = tried(scenario, world, root / f"{moments.index(moment):04}", certificates, moment)
+        seen = tried(scenario, world, root / f"{moments.index(moment):04}", certificates, moment, whole.left).steps
         return seen[-1] if (seen[-1], seen.count(seen[-1])) == moment else None
 
     with ThreadPoolExecutor(AT_ONCE) as side_by_side:
-        assert set(side_by_side.map(die, moments)) >= set(steps)
+        assert set(side_by_side.map(die, moments)) >= set(whole.steps)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +128,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) 
 
     def live(scenario: str) -> list[str]:
         world = prepared(scenario, root / scenario / "world", certificates)
-        return tried(scenario, world, root / scenario / "whole", certificates, None)
+        return tried(scenario, world, root / scenario / "whole", certificates).steps
 
     with ThreadPoolExecutor(AT_ONCE) as side_by_side:
         return dict(zip(SCENARIOS, side_by_side.map(live, SCENARIOS), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from pathlib import Path
 
@@ -27,3 +28,5 @@ def _work_a_little() -> None:
 
 
 _work_a_little()
+gc.collect()
+gc.freeze()  # else each child would look through all of it, and by that copy it

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from pipelines.adapters.endpoints import Limits
 from pipelines.adapters.ledger import Ledger, Span
@@ -45,8 +46,7 @@ from pipelines_tests.domains.mobile.stages import EVERYTHING, MAPPING, NOW, SAMP
 LEASE = timedelta(seconds=90)
 POLICY = RetryPolicy(attempts=5, jitter=0)
 RUN_SECONDS = 60
-
-
+Outcomes = Callable[[], Callable[[Item, Held], Outcome]]
 EXPORTS: Mapping[str, Export] = {one.queue: one for one in exports.EXPORTS}
 
 
@@ -95,7 +95,7 @@ class World:
     policy: RetryPolicy = field(default_factory=lambda: POLICY)
 
     @classmethod
-    def open(cls, place: Place, step: Step = nothing, **more: object) -> World:
+    def open(cls, place: Place, step: Step = nothing, **more: object) -> Self:
         """Open what is in a folder; a mapping is in force from the beginning."""
         environment = place.environment
         lake = open_objects(environment.lake)
@@ -185,13 +185,13 @@ class World:
         outcome = partial(
             remake, ledger=self.ledger, make=make, policy=self.policy, made_with="1", now=lambda: self.now
         )
-        self._work_through(queue, lambda: outcome, 1, None)
+        self._work_through(queue, lambda: outcome)
 
     def _work_through(
-        self, queue: str, outcomes: Callable[[], Callable[[Item, Held], Outcome]], at_once: int, span: Span | None
+        self, queue: str, outcomes: Outcomes, at_once: int = 1, span: Span | None = None, destination: str = ""
     ) -> None:
         shift = Shift(self.owner, self.lease, RUN_SECONDS, at_once=at_once, now=lambda: self.now)
-        for _ in work_through(self.ledger, queue, outcomes, self.policy, shift, span):
+        for _ in work_through(self.ledger, queue, outcomes, self.policy, shift, span, destination=destination):
             pass
         self.ledger.recorded(queue, self.ledger.unrecorded(queue))
 
@@ -205,10 +205,14 @@ class World:
             RECEIPTS: self.write_receipts,
         }
 
-    def tick(self) -> None:
-        """Take in, then run whatever is due, as the sensors do."""
+    def look(self) -> None:
+        """Take in whatever is new."""
         for feed in FEEDS.values():
             self.take_in(feed)
+
+    def tick(self) -> None:
+        """Take in, then run whatever is due, as the sensors do."""
+        self.look()
         for queue, work in self.jobs.items():
             if any(one.queue == queue for one in self.ledger.backlog(self.now)):
                 work()

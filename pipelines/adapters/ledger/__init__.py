@@ -180,7 +180,9 @@ class Ledger(Protocol):
         """
 
     def withdraw_orphans(self, queue: str, now: datetime) -> int:
-        """Take back what waits, though what it was released from is superseded; its cost depends on open work only.
+        """Take back what waits though what it was released from is superseded; its cost depends on open work only.
+
+        So is what a run that died left in hand: it may have happened.
 
         Returns:
             How many that were.

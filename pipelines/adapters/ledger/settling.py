@@ -170,13 +170,16 @@ def amend(
 
 
 def withdraw_orphans(connection: sa.Connection, queue: str, now: datetime) -> int:
-    """Take back what waits, though what it was released from is superseded; returns how many that were."""
-    waiting = sa.and_(is_open(), work.c.state == State.PENDING)
-    orphans = sa.select(work.c.id).where(work.c.queue == queue, waiting, is_orphaned())
-    ids = connection.execute(orphans.order_by(work.c.id).with_for_update(of=work, key_share=True)).scalars().all()
-    for chunk in chunks(ids):
+    """Take back what waits, or was left in hand, though what it was released from is superseded; returns how many."""
+    left = sa.or_(work.c.state == State.PENDING, sa.and_(work.c.state == State.CLAIMED, work.c.lease_until < now))
+    orphans = sa.select(work.c.id, work.c.state).where(work.c.queue == queue, is_open(), left, is_orphaned())
+    rows = connection.execute(orphans.order_by(work.c.id).with_for_update(of=work, key_share=True)).all()
+    for chunk in chunks([row.id for row in rows if row.state is State.PENDING]):
         _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED)
-    return len(ids)
+    for chunk in chunks([row.id for row in rows if row.state is State.CLAIMED]):
+        # Whoever held it ended without a word: it may have happened.
+        _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED, uncertain=True, lease_until=None)
+    return len(rows)
 
 
 def _withdraw(connection: sa.Connection, parents: Sequence[int], now: datetime) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from pipelines.adapters.here_to_help import Reply
 from pipelines.core.delivery import put_back
 from pipelines.core.retry import RetryPolicy
-from pipelines.core.work import Item, Outcome, Reason, State
+from pipelines.core.work import OPEN, Item, Outcome, Reason, State
 from pipelines.domains.residents import memory
 from pipelines.domains.residents.batches import ToSend
 from pipelines.domains.residents.calling import read
@@ -235,7 +235,9 @@ class Journey:
         """The request may be there, and nobody will ever know: it is over, unless a person decides otherwise."""
         item = self._memory.items[0]
         if item is None or item.state is not State.DEAD:
-            await self._give_up(Reason.MAY_HAVE_LEFT if self._place.is_doubtful else Reason.CRASHED, 0)
+            # With it what may have gone along, which nobody would ask for any more.
+            along = [place for place, one in enumerate(self._memory.items) if place and one and one.state in OPEN]
+            await self._give_up(Reason.MAY_HAVE_LEFT if self._place.is_doubtful else Reason.CRASHED, 0, *along)
 
     async def _give_up(self, reason: Reason, *places: int) -> None:
         """Nothing more is tried of these effects, or of all that are still asked for."""

@@ -31,6 +31,8 @@ ADDRESS_LEFT_OUT = "address left out"
 WORDS = "words"
 """In an item's detail: why it was refused, as far as that is nobody's data."""
 
+_OF_CASE = (Kind.CASE, Kind.CASE_NOTE)
+
 
 def sheets_queue(feed: Feed) -> str:
     """The queue of a feed's sheets; also the asset."""
@@ -138,18 +140,22 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
     standings = {
         effect.name: _standing(item, now) for effect, item in zip(plan.effects, items, strict=True) if item is not None
     }
+    # An extra case and its note are the same whatever the row says: what another version had of them is there.
+    of_case = {kind: by_name.get(own[place], []) for kind in _OF_CASE if (place := plan.find(kind)) is not None}
+    for kind, versions in of_case.items():
+        standings.setdefault(kind, _standing_of_any(versions))
     # What went with an earlier version's request can't be told while nobody knows whether that was received.
     is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
     if items[0] is None and (is_doubtful or is_unclear):
         standings[Kind.REQUEST] = Standing.UNKNOWN
-    request, case = items[0], items[place] if (place := plan.find(Kind.CASE)) is not None else None
+    request = items[0]
     progress = begin(
         plan,
         standings,
         resident=_told(request, RESIDENT),
         request=_told(request, REQUEST),
-        case=_told(case, CASE),
-        earlier=_find_earlier(others),
+        case=_find_last(of_case.get(Kind.CASE, ()), CASE),
+        earlier=_find_last(others, REQUEST),
     )
     if request is not None and ADDRESS_LEFT_OUT in request.detail:
         progress = replace(progress, address_left_out=True)
@@ -217,6 +223,14 @@ def _standing(item: Item, now: datetime) -> Standing:
     return Standing.UNKNOWN if _may_have_left(item) else Standing.OPEN
 
 
+def _standing_of_any(versions: Sequence[Item]) -> Standing:
+    """Where an effect stands, by other versions than the row's own."""
+    if any(item.state is State.SETTLED for item in versions):
+        return Standing.THERE
+    tried = [item for item in versions if item.reason not in REFUSALS]
+    return Standing.UNKNOWN if any(map(_may_have_left, tried)) else Standing.OPEN
+
+
 def _may_have_left(item: Item) -> bool:
     """Whether an item that is not settled may have had its effect, as far as anybody knows."""
     return item.state is not State.SETTLED and (item.uncertain or item.state is State.CLAIMED)
@@ -228,11 +242,11 @@ def _due(item: Item, now: datetime) -> datetime | None:
     return item.due_at if item.state is State.PENDING and item.due_at > now else None
 
 
-def _find_earlier(others: Sequence[Item]) -> int | None:
-    """The request that the row's key got last."""
-    told = [item for item in others if item.state is State.SETTLED and REQUEST in item.detail]
+def _find_last(versions: Sequence[Item], name: str) -> int | None:
+    """The id that the row's key got last."""
+    told = [item for item in versions if item.state is State.SETTLED and name in item.detail]
     last = max(told, key=lambda item: (item.settled_at or item.seen_at, item.id), default=None)
-    return None if last is None else _told(last, REQUEST)
+    return None if last is None else _told(last, name)
 
 
 def _told(item: Item | None, name: str) -> int | None:

@@ -132,7 +132,7 @@ class Work:
         )
         outcome = self._settle(item, batch, sending.run(batch, self.api))
         if outcome.state is State.SETTLED:
-            # What waits of rows that an edit took out of their sheet will not be had any more.
+            # What is left of rows that an edit took out of their sheet, or changed, will not be had any more.
             self.ledger.withdraw_orphans(effects_queue(self.feed), self.now())
         return outcome
 

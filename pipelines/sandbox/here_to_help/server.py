@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -90,6 +91,10 @@ class HereToHelp:
     def digest(self, note: Callable[[str], str] = str) -> str:
         """What is stored in one text; see ``Store.digest``."""
         return self._store.digest(note)
+
+    def contents(self, note: Callable[[str], str] = str) -> list[Any]:
+        """What is stored; see ``Store.contents``."""
+        return self._store.contents(note)
 
     def routes(self) -> list[web.RouteDef]:
         """All calls."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -195,12 +196,19 @@ class Store:
             return Counts(*(reader.execute(f"select count(*) from {table}").fetchone()[0] for table in tables))  # noqa: S608 (our own words)
 
     def digest(self, note: Callable[[str], str] = str) -> str:
-        """A sha256 in hex of all that is stored, the same whatever ids it got and in whatever order it came.
+        """A sha256 in hex of all that is stored; see ``contents``."""
+        return hashlib.sha256(orjson.dumps(self.contents(note))).hexdigest()
+
+    def contents(self, note: Callable[[str], str] = str) -> list[Any]:
+        """All that is stored, the same whatever ids it got and in whatever order it came.
 
         Args:
             note: what of a note's text counts, for notes that hold when they were written.
 
-        ``DateTimeRecorded`` does not count.
+        Returns:
+            For each resident its fields and its requests, for each of these its fields, its metadata and its notes,
+            for each of these the resident that it is of, and its text. Fields are in JSON, without ``DateTimeRecorded``
+            and what is null.
         """
         with closing(sqlite3.connect(self._path)) as reader:
             reader.execute("begin")
@@ -215,7 +223,7 @@ class Store:
             own = sorted(of_request[request_id], key=orjson.dumps)
             of_resident[resident_id].append([_canonical(fields), metadata, own])
         state = [[names[each], sorted(of_resident[each], key=orjson.dumps)] for each in residents]
-        return hashlib.sha256(orjson.dumps(sorted(state, key=orjson.dumps))).hexdigest()
+        return sorted(state, key=orjson.dumps)
 
     def _insert(self, statement: str, *values: object) -> int:
         return int(self._database.execute(statement, values).lastrowid or 0)

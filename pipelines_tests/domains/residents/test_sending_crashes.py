@@ -8,14 +8,18 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from pipelines.adapters import here_to_help
 from pipelines.core.work import State
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.sandbox.here_to_help import Behaviour, HereToHelp, give_way, running
+from pipelines_tests.crashes.losses import Died
+from pipelines_tests.crashes.steps import watch_opened
 from pipelines_tests.domains.residents.conftest import Open
 from pipelines_tests.domains.residents.council import KEY, Council, hold, people, run_elsewhere
 
@@ -85,7 +89,26 @@ def test_a_row_without_a_key_in_hand_when_its_run_died_is_told_and_not_repeated(
     council.later(seconds=LEASE)
     council.settle()
     assert council.results() == {"unknown": 1}
+    assert council.effect_states() == {State.DEAD: 2}
     assert len(api.received()) <= 1
+
+
+@pytest.mark.parametrize("step", ["post_help_request", "post_case_note", "post_resident_request"])
+def test_what_a_dead_run_had_in_hand_of_a_row_that_was_then_edited_is_there_once_and_waits_no_more(
+    open_council: Open, api: HereToHelp, step: str
+) -> None:
+    council = open_council("self_isolation")
+    row = people(1, council.feed)[0]
+    council.drop("a.csv", row)
+    council.look()
+    with pytest.raises(Died):
+        _die_after(council, step)
+    council.later(seconds=LEASE)
+    council.drop("a.csv", row | {"Email": "other@sample.test"})
+    council.settle()
+    assert council.results() == {"sent": 1}
+    assert hold(api) == (1, 2, 2)
+    assert council.effect_states().keys() == {State.SETTLED, State.SUPERSEDED}
 
 
 def test_two_runs_at_once_send_each_row_once(council: Council, api: HereToHelp) -> None:
@@ -120,6 +143,19 @@ def test_a_run_that_lost_its_sheet_sends_nothing_that_another_one_has(council: C
     council.settle()
     assert hold(api) == (60, 60, 60)
     assert council.sheet().state is State.SETTLED
+
+
+def _die_after(council: Council, step: str) -> None:
+    def die(name: str) -> None:
+        if name == f"HereToHelp.{step}":
+            raise Died
+
+    work = council.work("dead")
+    watched = replace(work, api=lambda: watch_opened(work.api(), here_to_help.HereToHelp, die))
+    (item,) = council.ledger.claim(
+        council.queue, owner="dead", limit=1, now=council.now, lease=council.terms.lease, destination=council.url
+    )
+    watched.outcome(item, lambda _: True)
 
 
 def _uninterrupted(folder: Path, council: Council, rows: list[dict[str, str]]) -> str:
