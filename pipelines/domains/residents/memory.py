@@ -28,6 +28,8 @@ THERE = "there"
 """In an item's detail: the effect had happened before, or was not needed."""
 
 ADDRESS_LEFT_OUT = "address left out"
+READS = "failed reads"
+"""In a settled request's detail: how often who it is of could not be read."""
 WORDS = "words"
 """In an item's detail: why it was refused, as far as that is nobody's data."""
 
