@@ -152,9 +152,9 @@ class Journey:
         """The call failed, or nobody knows: it is tried again later, or no more."""
         is_request = self._row.plan.effects[step.effects[0]].kind is Kind.REQUEST
         if outcome.uncertain and is_request and not self._row.plan.is_repeatable:
-            outcome = replace(outcome, state=State.DEAD, due_at=None)
+            outcome = replace(outcome, state=State.DEAD)
         await self._end(step.effects, items, outcome)
-        if outcome.state is not State.DEAD:
+        if outcome.state is not State.DEAD or outcome.due_at is not None:  # a lost call keeps back what follows the row
             raise Waits(outcome.due_at or self._now())
         self._memory = replace(self._memory, given_up=True)
         if outcome.uncertain:
