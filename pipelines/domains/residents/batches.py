@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pipelines.domains.residents.faults import Rejected, Skipped
 from pipelines.domains.residents.feeds.contract import Context, Feed
@@ -83,6 +84,11 @@ class Batch:
         if not isinstance(row, ToSend):
             raise ValueError("a row that is not to be sent is in no group")  # noqa: TRY004 (no wrong type was given)
         return row
+
+    def is_last_of_its_key(self, place: int) -> bool:
+        """Whether no row with this row's key is to be sent after it: it is what stays."""
+        key = self.to_send(place).identity.key
+        return all(self.to_send(later).identity.key != key for later in islice(self._group(place), 1, None))
 
     def _group(self, first: int) -> Iterator[int]:
         place: int | None = first

@@ -63,6 +63,7 @@ class Journey:
 
     Args:
         row: to be sent.
+        is_last: asked whether it is the last one of its key in the sheet.
         place: where its effects are in the ledger.
         ledger: shared by the rows of the sheet.
         gate: to the API, shared as well.
@@ -73,13 +74,15 @@ class Journey:
     def __init__(
         self,
         row: ToSend,
+        is_last: Callable[[], bool],
         place: Place,
         ledger: Together,
         gate: Gate,
         terms: Terms,
         now: Callable[[], datetime],
     ) -> None:
-        self._row, self._place, self._ledger, self._gate, self._terms, self._now = row, place, ledger, gate, terms, now
+        self._row, self._is_last, self._place = row, is_last, place
+        self._ledger, self._gate, self._terms, self._now = ledger, gate, terms, now
         self._memory = Memory((), Progress(()))
 
     async def go(self, known: Sequence[Item] | None = None) -> Memory:
@@ -92,9 +95,9 @@ class Journey:
             Waits: it is not over.
         """
         found = await self._ledger.look(memory.names(self._row)) if known is None else known
-        if memory.is_outdated(self._row, found, self._place):
+        if memory.is_outdated(self._row, found, self._place) and self._is_last():
             found = await self._take_back(found)
-        self._memory = recall(self._row, found, self._now(), is_doubtful=self._place.is_doubtful)
+        self._memory = recall(self._row, found, self._now(), self._place)
         if self._memory.due_at is not None:
             raise Waits(self._memory.due_at)
         if is_parked(self._row.plan, self._progress):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pipelines.core.retry import LONGEST_PAUSE
-from pipelines.core.work import Item, NewItem, Reason, State
+from pipelines.core.work import OVER, Item, NewItem, Reason, State
 from pipelines.domains.residents.batches import ToSend
 from pipelines.domains.residents.effects import is_parked, next_step
 from pipelines.domains.residents.feeds.contract import Feed
@@ -56,7 +56,7 @@ class Place:
         destination: the API that they are bound for.
         partition: the day of the sheet.
         sheet: the id of the sheet's item.
-        versions: the ids of all versions of the sheet.
+        versions: the ids of those versions of the sheet that were ever taken up.
         is_doubtful: whether rows that the ledger does not know may have been sent before it was lost.
     """
 
@@ -66,6 +66,20 @@ class Place:
     sheet: int
     versions: frozenset[int] = frozenset()
     is_doubtful: bool = False
+
+    def comes_after(self, sheet: int | None) -> bool:
+        """Whether the sheet says something new after what was sent for a version of any sheet.
+
+        It does if that was a version of its own, or if it is newer and was never sent before. An older sheet of which
+        another row was edited says nothing new of the others.
+        """
+        if sheet is None:
+            return False
+        return sheet in self.versions or (sheet < self.sheet and self.versions <= {self.sheet})
+
+    def comes_before(self, sheet: int | None) -> bool:
+        """Whether that is a version of another, newer sheet."""
+        return sheet is not None and sheet > self.sheet and sheet not in self.versions
 
 
 def names(row: ToSend) -> tuple[str, ...]:
@@ -107,7 +121,7 @@ class Memory:
     """How far a row is.
 
     Attributes:
-        items: of its effects, None where the ledger has none.
+        items: of its effects, None where the ledger has none; the request may be that of a newer sheet.
         progress: as far as the ledger tells.
         due_at: before then nothing is to be tried, nor anything that follows: an answer failed, a lost call may still
             be under way, or another run holds an effect.
@@ -126,14 +140,14 @@ class Memory:
         return any(item is not None and item.parent == sheet for item in self.items)
 
 
-def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bool = False) -> Memory:
+def recall(row: ToSend, found: Iterable[Item], now: datetime, place: Place) -> Memory:
     """How far a row is, by all versions of its effects' names that the ledger has.
 
     Args:
         row: to be sent.
         found: the versions.
         now: the time.
-        is_doubtful: whether a request that the ledger does not know may be there.
+        place: of its effects.
     """
     by_name: dict[str, list[Item]] = {}
     found = list(found)
@@ -141,17 +155,20 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
         by_name.setdefault(item.name, []).append(item)
     plan, content, own = row.plan, row.identity.content, names(row)
     items = tuple(next((item for item in by_name.get(name, ()) if item.version == content), None) for name in own)
+    # Who waits while a newer sheet is sent has only notes, and a case, to add to the request that is there then.
+    newer = _find_newer(by_name.get(own[0], ()), content, place)
+    items = items if newer is None else (newer, *items[1:])
     others = [item for item in by_name.get(own[0], ()) if item.version != content]
     standings = {
         effect.name: _standing(item, now) for effect, item in zip(plan.effects, items, strict=True) if item is not None
     }
     # An extra case and its note are the same whatever the row says: what another version had of them is there.
-    of_case = {kind: by_name.get(own[place], []) for kind in _OF_CASE if (place := plan.find(kind)) is not None}
+    of_case = {kind: by_name.get(own[which], []) for kind in _OF_CASE if (which := plan.find(kind)) is not None}
     for kind, versions in of_case.items():
         standings.setdefault(kind, _standing_of_any(versions))
     # What went with an earlier version's request can't be told while nobody knows whether that was received.
     is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
-    if items[0] is None and (is_doubtful or is_unclear):
+    if items[0] is None and (place.is_doubtful or is_unclear):
         standings[Kind.REQUEST] = Standing.UNKNOWN
     request = items[0]
     progress = begin(
@@ -174,26 +191,19 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
 
 
 def is_outdated(row: ToSend, found: Iterable[Item], place: Place) -> bool:
-    """Whether the row was sent before, and then something else under its key: what it says is news again.
+    """Whether the row was sent before, and then, maybe, something else under its key: what it says is news again.
 
-    It is, if the sheet itself said something else in between, or is new. An older sheet of which another row was edited
-    says nothing new of this one. What was sent for one version of a sheet is in the order of its rows.
+    Of several rows of a key in one sheet that holds for the last one only, which is not asked here.
     """
     if not row.plan.is_repeatable:
         return False
     first = names(row)[0]
-    versions = [item for item in found if item.name == first and item.state is State.SETTLED]
+    versions = [item for item in found if item.name == first]
     own = next((item for item in versions if item.version == row.identity.content), None)
-    if own is None or own.parent == place.sheet or own.settled_at is None:
+    if own is None or own.state is not State.SETTLED:
         return False
-    is_new = place.versions <= {place.sheet}
-    return any(
-        item.settled_at is not None
-        and item.settled_at > own.settled_at
-        and item.parent != own.parent
-        and (is_new or item.parent in place.versions)
-        for item in versions
-    )
+    sent = [item for item in versions if item.state is State.SETTLED or _may_have_left(item)]
+    return any(_last_sent(item) > _last_sent(own) and place.comes_after(item.parent) for item in sent)
 
 
 def judge(row: ToSend, memory: Memory, sheet: int) -> Outcome:
@@ -241,6 +251,19 @@ def _standing_of_any(versions: Sequence[Item]) -> Standing:
 def _may_have_left(item: Item) -> bool:
     """Whether an item that is not settled may have had its effect, as far as anybody knows."""
     return item.state is not State.SETTLED and (item.uncertain or item.state is State.CLAIMED)
+
+
+def _last_sent(item: Item) -> datetime:
+    """When an item was settled; when it was last heard of, if it only may have had its effect."""
+    return item.settled_at or item.changed_at
+
+
+def _find_newer(versions: Sequence[Item], content: str, place: Place) -> Item | None:
+    """What was sent for a newer sheet before the row's turn came: the row would undo it."""
+    if any(item.version == content and item.state in OVER for item in versions):
+        return None
+    newer = [item for item in versions if item.state is State.SETTLED and place.comes_before(item.parent)]
+    return max(newer, key=_last_sent, default=None)
 
 
 def _due(item: Item, now: datetime) -> datetime | None:

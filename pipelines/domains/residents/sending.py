@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
 
 from pipelines.adapters.here_to_help import HereToHelp
@@ -53,8 +54,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A group's first row, what the ledger knows of it, and the places of the others."""
+    """A group's first row with its place, what the ledger knows of it, and the places of the others."""
 
+    place: int
     first: ToSend
     known: list[Item]
     others: Iterator[int]
@@ -134,9 +136,9 @@ class Sending:
                 found: dict[str, list[Item]] = defaultdict(list)
                 for item in await together.look([name for row in rows for name in memory.names(row)]):
                     found[item.name].append(item)
-                for (_, group), row in zip(firsts, rows, strict=True):
+                for (place, group), row in zip(firsts, rows, strict=True):
                     known = [item for name in memory.names(row) for item in found[name]]
-                    await groups.put(_Group(row, known, group))
+                    await groups.put(_Group(place, row, known, group))
         except Exception as error:
             self._errors.append(error)
         for _ in range(self.terms.connections * ROWS_PER_CONNECTION):
@@ -144,20 +146,29 @@ class Sending:
 
     async def _work(self, batch: Batch, groups: asyncio.Queue[_Group | None], together: Together, gate: Gate) -> None:
         while (group := await groups.get()) is not None:
-            result = await self._send(group.first, group.known, together, gate)
+            is_last = partial(batch.is_last_of_its_key, group.place)
+            result = await self._send(group.first, is_last, group.known, together, gate)
             for place in group.others:
                 # What follows one that waits must not overtake it.
                 if result is Result.WAITING:
                     break
-                result = await self._send(batch.to_send(place), None, together, gate)
+                is_last = partial(batch.is_last_of_its_key, place)
+                result = await self._send(batch.to_send(place), is_last, None, together, gate)
 
-    async def _send(self, row: ToSend, known: list[Item] | None, together: Together, gate: Gate) -> Result:
+    async def _send(
+        self,
+        row: ToSend,
+        is_last: Callable[[], bool],
+        known: list[Item] | None,
+        together: Together,
+        gate: Gate,
+    ) -> Result:
         """Send one row as far as it goes."""
         if self._errors or gate.stopped:
             return Result.WAITING
         result = Result.WAITING
         try:
-            now = await Journey(row, self.place, together, gate, self.terms, self.now).go(known)
+            now = await Journey(row, is_last, self.place, together, gate, self.terms, self.now).go(known)
             result = memory.judge(row, now, self.place.sheet).result
         except Waits as waits:
             self._wait_until(waits.due_at)

@@ -22,7 +22,7 @@ from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Reason, State
 from pipelines.domains.residents.batches import Batch, ToSend
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.memory import effects_queue, judge, names, recall, sheets_queue
+from pipelines.domains.residents.memory import Place, effects_queue, judge, names, recall, sheets_queue
 from pipelines.domains.residents.outbound import Page, make_workbooks
 from pipelines.domains.residents.outcomes import Outcome, tell_duplicate, tell_unsent
 from pipelines.domains.residents.places import DAY, digest, find, place_of
@@ -154,7 +154,7 @@ class _Rows:
 
 def tell(batch: Batch, ledger: Ledger, sheet: Item, now: datetime) -> Iterator[Outcome]:
     """What became of each row of a sheet, in order."""
-    queue = effects_queue(batch.sheet.feed)
+    of_rows = Place(effects_queue(batch.sheet.feed), sheet.destination, sheet.partition, sheet.id)
     firsts: dict[int, Outcome] = {}
     repeated = set(batch.repeats.values())
     places = iter(range(len(batch.rows)))
@@ -162,7 +162,7 @@ def tell(batch: Batch, ledger: Ledger, sheet: Item, now: datetime) -> Iterator[O
         verdicts = [batch.judge(place) for place in some]
         asked = [name for one in verdicts if isinstance(one, ToSend) for name in names(one)]
         found: dict[str, list[Item]] = defaultdict(list)
-        for item in ledger.named(queue, sheet.destination, asked):
+        for item in ledger.named(of_rows.queue, sheet.destination, asked):
             found[item.name].append(item)
         for place, verdict in zip(some, verdicts, strict=True):
             if not isinstance(verdict, ToSend):
@@ -171,7 +171,7 @@ def tell(batch: Batch, ledger: Ledger, sheet: Item, now: datetime) -> Iterator[O
                 first = batch.repeats[place]
                 yield tell_duplicate(batch.rows[first].number, verdict.plan.row.warnings, firsts[first])
             else:
-                known = recall(verdict, [item for name in names(verdict) for item in found[name]], now)
+                known = recall(verdict, [item for name in names(verdict) for item in found[name]], now, of_rows)
                 told = judge(verdict, known, sheet.id)
                 if place in repeated:
                     firsts[place] = told
