@@ -168,9 +168,14 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, place: Place) -> M
         standings.setdefault(kind, _standing_of_any(versions))
     # What went with an earlier version's request can't be told while nobody knows whether that was received.
     is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
-    if items[0] is None and (place.is_doubtful or is_unclear):
-        standings[Kind.REQUEST] = Standing.UNKNOWN
     request = items[0]
+    is_untried = standings.get(Kind.REQUEST, Standing.OPEN) is Standing.OPEN
+    if request is None:
+        is_unclear = is_unclear or place.is_doubtful
+    elif request.reason == Reason.REPLAYED:
+        is_unclear = False
+    if is_untried and is_unclear:
+        standings[Kind.REQUEST] = Standing.UNKNOWN
     progress = begin(
         plan,
         standings,

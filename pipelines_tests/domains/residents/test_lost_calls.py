@@ -92,6 +92,21 @@ def test_the_next_row_of_a_person_does_not_overtake_one_that_waits(council: Coun
     assert stored(api, "AddressFirstLine") == ["2"]
 
 
+def test_an_edit_that_is_put_off_does_not_forget_that_its_note_may_be_there(council: Council, api: HereToHelp) -> None:
+    (row,) = people(1, council.feed)
+    council.drop("a.csv", row)
+    council.look()
+    api.behave(Behaviour(cut=Cut.AFTER, times=1))
+    council.send()
+    council.later(minutes=1)
+    council.drop("a.csv", row | {"Email": "new@sample.test"})
+    council.look()
+    has_time = iter([False])  # the first time that it is asked
+    council.send(has_time=lambda: next(has_time, True))
+    assert stored(api, "EmailAddress") == ["new@sample.test"]
+    assert hold(api) == (1, 1, 1)
+
+
 @contextmanager
 def _lost(council: Council, api: HereToHelp) -> Iterator[None]:
     """The first call takes longer than the run waits; what is done within is done before it is over."""
