@@ -47,13 +47,18 @@ class Gate:
         self.circuit = circuit
         self.stopped: Reason | None = None
 
-    async def call(self, step: Step) -> Reply[Any] | None:
-        """Make a call; None if none is made any more. While the API is out of order one at a time tries."""
-        async with self._slots:  # asked at the last moment: a wait for the slot may be long
+    async def call(self, step: Step, may: Callable[[], bool] = lambda: True) -> Reply[Any] | None:
+        """Make a call; None if none is made any more. While the API is out of order one at a time tries.
+
+        Args:
+            step: the call's.
+            may: whether it may be made; asked at the last moment, since a wait for the turn may be long.
+        """
+        async with self._slots:
             if not self.circuit.is_open:
-                return await self._call(step)
+                return await self._call(step, may)
             async with self._probing:
-                return await self._call(step)
+                return await self._call(step, may)
 
     def conclude(self, item: Item, reply: Reply[Any]) -> Outcome:
         """What becomes of an effect after the call that should have it, and of the circuit."""
@@ -97,8 +102,8 @@ class Gate:
             self.stopped = Reason.BUSY
         return self.stopped is None
 
-    async def _call(self, step: Step) -> Reply[Any] | None:
-        if not self._is_open():
+    async def _call(self, step: Step, may: Callable[[], bool]) -> Reply[Any] | None:
+        if not self._is_open() or not may():
             return None
         reply = await call(self._api, step, self._now())
         if reply.answer.status in _DENIED:

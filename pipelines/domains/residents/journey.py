@@ -124,8 +124,7 @@ class Journey:
     async def _have(self, step: Step) -> None:
         """Make a call that has effects."""
         items = await self._take(step.effects)
-        held = all(self._ledger.holds(item, self._terms.call_seconds) for item in items)
-        reply = await self._gate.call(step) if held else None
+        reply = await self._gate.call(step, lambda: self._hold(items))
         if reply is None:
             await self._ledger.settle([put_back(item) for item in items])
             raise Waits(self._gate.again_at())
@@ -263,6 +262,10 @@ class Journey:
         if not items:
             raise Waits(self._now() + self._terms.lease)
         return items
+
+    def _hold(self, items: Sequence[Item]) -> bool:
+        """Whether these are surely in hand for as long as a call may take."""
+        return all(self._ledger.holds(item, self._terms.call_seconds) for item in items)
 
     def _asked(self) -> tuple[int, ...]:
         return tuple(place for place, standing in enumerate(self._progress.standings) if standing in ASKED_FOR)
