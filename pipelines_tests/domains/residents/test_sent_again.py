@@ -93,6 +93,7 @@ def test_a_sheet_that_is_taken_up_again_does_not_undo_a_newer_one(council: Counc
     council.settle()
     assert _emails(api) == ["new"]
     assert hold(api) == (2, 2, 2)
+    assert council.effect_states().keys() == {State.SETTLED}
 
 
 def test_a_row_that_waits_while_a_newer_sheet_is_sent_adds_its_note_and_undoes_nothing(
