@@ -98,11 +98,12 @@ def named(text: str, limit: int) -> sa.Select[Any]:
     return query.order_by(work.c.id.desc()).limit(limit)
 
 
-def versions_of(queue: str, destination: str, names: Collection[str]) -> sa.Select[Any]:
-    """All versions of some names."""
-    return sa.select(*ITEM).where(
-        work.c.queue == queue, work.c.destination == destination, work.c.name.in_(sorted(names))
-    )
+VERSIONS_OF = sa.select(*ITEM).where(
+    work.c.queue == sa.bindparam("queue"),
+    work.c.destination == sa.bindparam("destination"),
+    work.c.name.in_(sa.bindparam("names", expanding=True)),
+)
+"""All versions of some names; made once, since it is asked for every few rows."""
 
 
 def families(roots: Collection[int]) -> sa.Select[Any]:

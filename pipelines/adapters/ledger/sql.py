@@ -181,8 +181,8 @@ class SqlLedger:
 
     def named(self, queue: str, destination: str, names: Collection[str]) -> list[Item]:
         """All versions of some names; see the protocol."""
-        found = (self._read(reading.versions_of(queue, destination, chunk)) for chunk in chunks(sorted(names)))
-        return [read_item(row) for rows in found for row in rows]
+        asked = ({"queue": queue, "destination": destination, "names": chunk} for chunk in chunks(sorted(names)))
+        return [read_item(row) for each in asked for row in self._read(reading.VERSIONS_OF, each)]
 
     def standings(
         self, queue: str, span: Span | None = None, destination: str | None = None, *, unsettled: bool = False
@@ -250,7 +250,7 @@ class SqlLedger:
 
     def _put(self, table: sa.Table, name: str, values: Row) -> None:
         def put(connection: sa.Connection) -> None:
-            statement = insert(connection, table).values(name=name, **values)
+            statement = insert(connection.dialect.name, table).values(name=name, **values)
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
         self._write(put)
