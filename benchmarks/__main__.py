@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import delivery, latency, ledger, privacy_filter, s3, tick
+from benchmarks import delivery, latency, ledger, privacy_filter, residents, s3, tick
 from benchmarks.measures import Measure, Way, measure, run_apart
 from benchmarks.other_side import other_side
 from pipelines.adapters.ledger.leases import utc_now
@@ -45,6 +45,8 @@ class Size:
     files: int
     items: int
     keys: int
+    rows: int
+    many_rows: int
 
 
 def measure_filter(size: Size, folder: Path) -> None:
@@ -209,6 +211,12 @@ def _measure_delivery_from_s3(size: Size, folder: Path) -> None:
     console.print(table)
 
 
+def measure_residents(size: Size, folder: Path) -> None:
+    """Send sheets of residents as fast as may be, and at the usual pace; weigh small and large ones."""
+    for table in residents.tables(folder, size.rows, size.many_rows, size.rounds):
+        console.print(table)
+
+
 TICKS = 50
 
 FEW_KEYS = 1_000
@@ -216,6 +224,7 @@ FEW_KEYS = 1_000
 BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
     "privacy_filter": measure_filter,
     "delivery": measure_delivery,
+    "residents": measure_residents,
     "tick": measure_tick,
     "ledger": measure_ledger,
     "latency": measure_latency,
@@ -235,6 +244,10 @@ BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
 @click.option("--files", default=30, show_default=True, help="Files of each feed to drop; about 9 seconds for both.")
 @click.option("--items", default=5_000, show_default=True, help="Items that come through the ledger.")
 @click.option("--keys", default=1_000_000, show_default=True, help="Keys in the bucket; a million takes some minutes.")
+@click.option("--rows", default=3_000, show_default=True, help="Rows of a sheet of residents.")
+@click.option(
+    "--many-rows", default=100_000, show_default=True, help="Rows of a large one, of which memory is weighed."
+)
 @click.option("--rounds", default=5, show_default=True, help="How often each way is measured, in turn.")
 def main(only: Sequence[str], **amounts: Any) -> None:
     """Measure, each way in a process of its own, on data made for the purpose (that is not measured)."""
