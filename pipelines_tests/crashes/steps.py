@@ -35,6 +35,7 @@ READS: Mapping[type, frozenset[str]] = {
     Ledger: frozenset(
         {
             *("queues", "backlog", "next_due", "items", "versions", "named", "standings", "search"),
+            *("placed", "alike"),
             *("unrecorded", "paused", "journal", "mark", "circuit", "close"),
         }
     ),
@@ -44,7 +45,7 @@ READS: Mapping[type, frozenset[str]] = {
 }
 """What each protocol has that changes nothing; all else is an effect."""
 
-RESIDENTS = frozenset({"Ledger.intend"})
+RESIDENTS = frozenset({"Ledger.intend", "Ledger.withdraw_orphans"})
 """Effects that only the sending of residents has: it is killed in tests of its own, against its API."""
 
 TOLD = "Uploads.done"

@@ -169,6 +169,16 @@ def amend(
     return True
 
 
+def withdraw_orphans(connection: sa.Connection, queue: str, now: datetime) -> int:
+    """Take back what waits, though what it was released from is superseded; returns how many that were."""
+    waiting = sa.and_(is_open(), work.c.state == State.PENDING)
+    orphans = sa.select(work.c.id).where(work.c.queue == queue, waiting, is_orphaned())
+    ids = connection.execute(orphans.order_by(work.c.id).with_for_update(of=work, key_share=True)).scalars().all()
+    for chunk in chunks(ids):
+        _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED)
+    return len(ids)
+
+
 def _withdraw(connection: sa.Connection, parents: Sequence[int], now: datetime) -> None:
     """Take back what was released from these and waits."""
     waiting = sa.and_(work.c.parent.in_(parents), work.c.state == State.PENDING)
