@@ -5,6 +5,7 @@ Here: where its tags begin, and what stands where. Not here: what the tags mean.
 
 from __future__ import annotations
 
+import re
 from typing import TypeAlias
 
 import numpy as np
@@ -19,7 +20,9 @@ _WORD = 8
 _FIRST: Words = np.array([(1 << 8 * size) - 1 for size in range(_WORD + 1)], np.uint64)
 """What leaves so many bytes of a word, from its first."""
 
-_REWRITTEN = (b"&", b"\r", b"_x")  # a text that holds one reads as something else
+_REWRITTEN = (b"&#", b"\r", b"_x")  # a text that holds one reads as something else
+_ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'"}
+_ENTITY = re.compile("|".join(_ENTITIES))
 
 _ZEROS = np.uint64(0x3030_3030_3030_3030)
 _TO_HIGH = np.uint64(0x7676_7676_7676_7676)  # takes what is above nine over the edge
@@ -89,19 +92,19 @@ class Markup:
         digits: Words = (self._words[starts] ^ _ZEROS) << bits.astype(np.uint64)
         return digits
 
-    def texts(self, starts: Places, ends: Places) -> pa.StringArray:
-        """What stands between, in order; that it is no UTF-8 shows where it becomes a text of Python."""
+    def texts(self, starts: Places, ends: Places) -> list[str]:
+        """What stands between, in order, the entities in it read; ``ValueError``: it is no UTF-8, or no entity."""
         if not len(starts):
-            return pa.array([], pa.string())
+            return []
         offsets = np.empty(2 * len(starts), np.int32)
         offsets[::2], offsets[1::2] = starts, ends
-        all_of_it = pa.StringArray.from_buffers(
-            len(offsets) - 1, pa.py_buffer(offsets.data), pa.py_buffer(self._padded)
-        )
-        return all_of_it.take(np.arange(0, len(offsets), 2))
+        buffers = pa.py_buffer(offsets.data), pa.py_buffer(self._padded)
+        all_of_it = pa.StringArray.from_buffers(len(offsets) - 1, *buffers)
+        texts: list[str] = all_of_it.take(np.arange(0, len(offsets), 2)).to_pylist()  # type: ignore[assignment]  # no nulls
+        return [_read(text) if "&" in text else text for text in texts] if b"&" in self._padded else texts
 
     def are_rewritten(self, starts: Places, ends: Places) -> Marks:
-        """Which of the texts between, in order, read as something else than what is written."""
+        """Which of the texts between, in order, read as something else than what is written, entities aside."""
         are: Marks = np.zeros(len(starts), np.bool_)
         for what in _REWRITTEN:
             if len(starts) and what[:1] in self._padded:
@@ -115,3 +118,10 @@ class Markup:
 def _are_digits(words: Words) -> Marks:
     marks: Marks = (words | (words + _TO_HIGH)) & _HIGH == 0
     return marks
+
+
+def _read(text: str) -> str:
+    read, count = _ENTITY.subn(lambda entity: _ENTITIES[entity[0]], text)
+    if count != text.count("&"):
+        raise ValueError("an entity that there is not")
+    return read

@@ -92,8 +92,7 @@ class _Reading:
         is_short &= fit & (number < len(_FEW))
         self._put(which[is_short], _FEW[number[is_short]])
         if len(longer := np.flatnonzero(fit & ~is_short)):
-            texts = markup.texts(start[longer], end[longer])
-            self._put(which[longer], texts.to_pylist())
+            self._put(which[longer], markup.texts(start[longer], end[longer]))
         self._are_numbers[which[fit]] = True
 
     def _are_styled(self, said: Places, shut: Places, ask: Ask) -> Marks:
@@ -114,7 +113,7 @@ class _Reading:
         if len(which):
             start, end, fit = find_plain(self._markup, self._cells.tag[which] + 2, INLINE, INLINE_END)
             fit &= end + len(_TEXT_END) == self._cells.end[which]
-            self._put(which[fit], self._markup.texts(start[fit], end[fit]).to_pylist())
+            self._put(which[fit], self._markup.texts(start[fit], end[fit]))
 
     def pass_blanks(self) -> None:
         """Cells that have at most a style."""
@@ -149,6 +148,6 @@ class _Reading:
             yield Row._make((number, tuple(cells), tuple(columns[start:end])))
             start = end
 
-    def _put(self, which: Places, texts: Objects | Sequence[str | None]) -> None:
+    def _put(self, which: Places, texts: Objects | Sequence[str]) -> None:
         self._flat[self._places[which]] = texts
         self._left[which] = False

@@ -89,11 +89,11 @@ def _read_block(block: bytes, ask: Ask) -> pa.StringArray:
     fit &= markup.is_plain & (end + len(_TEXT_END + _SHARED_END) == end_of_all[which])
     plain = markup.texts(start[fit], end[fit])
     if len(plain) == len(tag):
-        return plain
+        return pa.array(plain, pa.string())
     elements = _ELEMENT.findall(block)
     fit &= len(elements) == len(tag)
     texts = np.full(len(elements), "", object)
-    texts[which[fit]] = plain.to_pylist() if fit.any() else []
+    texts[which[fit]] = plain if fit.any() else []
     others = np.setdiff1d(np.arange(len(elements)), which[fit]).tolist()
     texts[others] = [str(value) for value in ask([b"".join((INLINE, elements[each], INLINE_END)) for each in others])]
     return pa.array(texts.tolist(), pa.string())
