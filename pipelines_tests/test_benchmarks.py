@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import delivery, residents
+from benchmarks import delivery, residents, sheets
 from benchmarks.ledger import WAYS
 from benchmarks.other_side import other_side, residents_side
 from benchmarks.privacy_filter import FORMS, make_file, make_landing, prepare_least, prepare_naive, prepare_ours
@@ -68,6 +68,19 @@ def test_ticks_and_deliveries_are_measured_on_a_bucket() -> None:
     words = run("--only", "s3", "--keys", "1500", "--objects", "40")
     assert {"1,000", "1,500", "folder", "bucket", "40"} <= {*words}
     assert "to list all 1,500 keys" in " ".join(words)
+
+
+def test_sheets_are_read_beside_openpyxl() -> None:
+    words = run("--only", "sheets", "--sheet-rows", "200")
+    assert [words.count(form) for form in sheets.FORMS] == [1, 1]
+
+
+@pytest.mark.parametrize("form", sheets.FORMS)
+def test_both_ways_read_a_sheet_to_the_same_rows(form: str, tmp_path: Path) -> None:
+    sheets.make_sheet(form, 50, tmp_path / "sheet.xlsx")
+    ours, theirs = (list(read((tmp_path / "sheet.xlsx").read_bytes())) for read in sheets.WAYS.values())
+    assert ours == theirs
+    assert (len(ours), len(ours[0].cells)) == (51, 63)
 
 
 @pytest.mark.slow
