@@ -142,7 +142,7 @@ def test_one_sheet_is_taken_up_again_by_its_id(environment: Environment, api: He
     before, calls = api.count(), len(api.received())
     (item,) = ledger.items(sheets_queue(FEEDS["nsss"]))
     job = build(environment).resolve_job_def("residents_retry_sheet")
-    asked = {"feed": "NSSS", "sheet": item.name, "who": "a test", "why": "to see", "effects": "EVERYTHING"}
+    asked = {"feed": "nsss", "sheet": item.name, "who": "a test", "why": "to see", "effects": "everything"}
     for dry_run in (True, False):
         config = {"ops": {"residents_retry": {"config": asked | {"dry_run": dry_run}}}}
         with dg.DagsterInstance.ephemeral() as instance:
