@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from pipelines.adapters.drive import Drive, Sheet
@@ -61,13 +61,15 @@ def take_in(
 
 
 def doubt(ledger: Ledger, feed: Feed) -> None:
-    """The ledger was lost: of sheets that it does not know and that are there already, nobody knows what was sent."""
+    """The ledger was lost: of sheets that it does not know and that are older, nobody knows what was sent."""
     ledger.set_mark(_mark_of(feed), Mark())
 
 
-def _is_in_doubt(ledger: Ledger, feed: Feed, now: datetime) -> bool:
-    mark = ledger.mark(_mark_of(feed))
-    return mark is not None and (mark.at is None or now < mark.at + _DOUBT)
+def _is_in_doubt(sheet: Sheet, mark: Mark | None, now: datetime) -> bool:
+    """Whether a sheet may have been sent before the ledger was lost: it was there then, or was, and is back again."""
+    if mark is None or mark.at is None:
+        return mark is not None
+    return now < mark.at + _DOUBT or min(sheet.created, sheet.modified) < mark.at
 
 
 def _note_look(ledger: Ledger, feed: Feed, now: datetime) -> None:
@@ -90,9 +92,18 @@ def _record(
     feed: Feed, found: Sequence[Found], known: Sequence[Item], ledger: Ledger, destination: str, now: datetime
 ) -> Intake:
     there = {(item.name, item.version): item for item in known}
-    items = [new_item(one, there.get((one.name, one.version)), sheets_queue(feed), destination, now) for one in found]
-    if _is_in_doubt(ledger, feed, now):
-        items = [_in_doubt(one) if (one.name, one.version) not in there else one for one in items]
+    mark = ledger.mark(_mark_of(feed))
+    items = [
+        new_item(
+            one,
+            there.get((one.name, one.version)),
+            sheets_queue(feed),
+            destination,
+            now,
+            is_doubtful=(one.name, one.version) not in there and _is_in_doubt(one.sheet, mark, now),
+        )
+        for one in found
+    ]
     taken = ledger.take_in(items, now)
     _note_look(ledger, feed, now)  # after it: a look that is killed is made again
     for one in found:
@@ -101,7 +112,9 @@ def _record(
     return Intake(len(found), Counter(taken.new), taken.aside, taken.bytes, newest)
 
 
-def new_item(found: Found, known: Item | None, queue: str, destination: str, now: datetime) -> NewItem:
+def new_item(
+    found: Found, known: Item | None, queue: str, destination: str, now: datetime, *, is_doubtful: bool = False
+) -> NewItem:
     """The work that a sheet asks for. One that was seen before stays of its day, and bound for where it was."""
     day = known.detail[DAY] if known else london_day(now).isoformat()
     return NewItem(
@@ -114,12 +127,8 @@ def new_item(found: Found, known: Item | None, queue: str, destination: str, now
         state=State.ASIDE if found.twin else State.PENDING,
         reason=Reason.SAME_CONTENT if found.twin else None,
         cause="dropped",
-        detail={PLACE: found.place, SEEN: found.sheet.version, DAY: day},
+        detail={PLACE: found.place, SEEN: found.sheet.version, DAY: day} | ({DOUBTFUL: True} if is_doubtful else {}),
     )
-
-
-def _in_doubt(item: NewItem) -> NewItem:
-    return replace(item, detail={**item.detail, DOUBTFUL: True})
 
 
 def day_of(moment: datetime) -> str:

@@ -31,8 +31,8 @@ class RetryConfig(Tried):
     effects: What = Field(
         default=What.GIVEN_UP,
         description="Which effects are had again: those that were given up, or refused, or of which it is unknown "
-        "whether they happened (they may then happen twice), or everything (what is there is found, no note is added "
-        "twice).",
+        "whether they happened (those without a key may then be there twice), or everything (what is there is found, "
+        "no note is added twice).",
     )
 
 

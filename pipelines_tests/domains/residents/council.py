@@ -94,7 +94,8 @@ class Council:
 
     def stamp(self) -> int:
         """When what is written now was written, in nanoseconds: no two alike."""
-        self._stamps = getattr(self, "_stamps", int(NOW.timestamp()) * 1_000_000_000 - 10**12) + 1_000_000
+        now = int(self.now.timestamp()) * 1_000_000_000
+        self._stamps = max(now, getattr(self, "_stamps", 0)) + 1_000_000
         return self._stamps
 
     def look(self) -> intake.Intake:
