@@ -41,6 +41,7 @@ class Size:
     rounds: int
     objects: int
     settled: Sequence[int]
+    sheets: Sequence[int]
     files: int
     items: int
     keys: int
@@ -126,14 +127,24 @@ def measure_delivery(size: Size, folder: Path) -> None:
 
 def measure_tick(size: Size, folder: Path) -> None:
     """Weigh a tick over ledgers that hold little and much that is done, in turn."""
-    for settled in size.settled:
-        run_apart(tick.fill, folder / str(settled), settled)
-    rounds = [
-        [run_apart(tick.tick, folder / str(settled), settled, TICKS) for settled in size.settled]
-        for _ in range(size.rounds)
-    ]
-    table = Table("settled files", "ms of CPU a tick", "to the first", "bound")
-    for place, settled in enumerate(size.settled):
+    _weigh_ticks("settled files", tick.fill, tick.tick, size.settled, size.rounds, folder / "files")
+    _weigh_ticks("settled sheets", tick.fill_sheets, tick.tick_sheets, size.sheets, size.rounds, folder / "sheets")
+
+
+def _weigh_ticks(
+    what: str,
+    fill: Callable[[Path, int], None],
+    weigh: Callable[[Path, int, int], tick.Ticks],
+    sizes: Sequence[int],
+    times: int,
+    folder: Path,
+) -> None:
+    for settled in sizes:
+        (folder / str(settled)).mkdir(parents=True)
+        run_apart(fill, folder / str(settled), settled)
+    rounds = [[run_apart(weigh, folder / str(settled), settled, TICKS) for settled in sizes] for _ in range(times)]
+    table = Table(what, "ms of CPU a tick", "to the first", "bound")
+    for place, settled in enumerate(sizes):
         cpu = median(each[place].cpu for each in rounds)
         ratio = median(each[place].cpu / each[0].cpu for each in rounds)
         bound = f"at most {TICK_BOUND:g}" + ("" if ratio <= TICK_BOUND else ": missed") if place else ""
@@ -220,6 +231,7 @@ BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
 )
 @click.option("--objects", default=10_000, show_default=True, help="Objects to deliver.")
 @click.option("--settled", default=[1_000, 1_000_000], show_default=True, multiple=True, help="Files that are done.")
+@click.option("--sheets", default=[1_000, 100_000], show_default=True, multiple=True, help="Sheets that are done.")
 @click.option("--files", default=30, show_default=True, help="Files of each feed to drop; about 9 seconds for both.")
 @click.option("--items", default=5_000, show_default=True, help="Items that come through the ledger.")
 @click.option("--keys", default=1_000_000, show_default=True, help="Keys in the bucket; a million takes some minutes.")

@@ -15,7 +15,8 @@ from statistics import median
 import dagster as dg
 import sqlalchemy as sa
 
-from pipelines.adapters.ledger import open_ledger
+from pipelines.adapters.drive import open_drive
+from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.connection import sqlite_engine
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.ledger.rows import new_row
@@ -24,17 +25,24 @@ from pipelines.adapters.objects import open_objects
 from pipelines.adapters.uploads import open_uploads
 from pipelines.core.periods import hour_key
 from pipelines.core.rhythms import Cadence
-from pipelines.core.work import NewItem, State
+from pipelines.core.work import NewItem, Outcome, State
 from pipelines.domains.mobile import feeds, intake
+from pipelines.domains.residents import intake as sheets
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.memory import sheets_queue
 from pipelines.environment import Environment
 from pipelines.sensors import Feed, due_run
 
 START = date(2025, 1, 1)
 FRESH = 20
-"""Files in the folders of the last hours: most of what a tick sees is known already."""
+"""Files in the folders of the last hours, or sheets in a feed's: most of what a tick sees is known already."""
+
+SHEETS = FEEDS["nsss"]
+API = "sandbox://here-to-help"
 
 _AT_ONCE = 10_000
 _FILES_PER_HOUR = 100
+_SHEETS_PER_DAY = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,57 @@ def tick(folder: Path, settled: int, ticks: int, url: str = "") -> Ticks:
             cpu.append(time.process_time() - spent)
             seconds.append(time.perf_counter() - begun)
     return Ticks(settled, median(cpu[1:]), median(seconds[1:]))
+
+
+def fill_sheets(folder: Path, settled: int) -> None:
+    """Make a ledger with so many sheets of residents that were sent and are gone, and a few that are still there."""
+    now = utc_now()
+    queue = sheets_queue(SHEETS)
+    engine = sqlite_engine(_ledger(folder))
+    for start in range(0, settled, _AT_ONCE):
+        numbers = range(start, min(start + _AT_ONCE, settled))
+        with engine.begin() as connection:
+            connection.execute(sa.insert(work), [_sheet(number, now) for number in numbers])
+    engine.dispose()
+    for feed in FEEDS:
+        (folder / "drive" / feed / "inbound").mkdir(parents=True)
+    for number in range(FRESH):
+        (folder / "drive" / SHEETS.name / "inbound" / f"{number}.csv").write_text(str(number))
+    with closing(open_ledger(_ledger(folder))) as ledger:
+        _look(folder, ledger)
+        held = ledger.claim(queue, owner="", limit=FRESH, now=utc_now(), lease=timedelta(1), destination=API)
+        ledger.settle([Outcome(one.id, one.fence, State.SETTLED) for one in held], utc_now())
+
+
+def tick_sheets(folder: Path, settled: int, ticks: int) -> Ticks:
+    """Look for sheets of every feed, then plan for the one that has any."""
+    environment = Environment(home=folder, ledger=_ledger(folder))
+    plan = Feed(sheets_queue(SHEETS), "residents_send_nsss", dg.AssetKey.from_user_string(sheets_queue(SHEETS)))
+    cpu, seconds = list[float](), list[float]()
+    with closing(open_ledger(environment.ledger)) as ledger, dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(ticks + 1):
+            begun, spent = time.perf_counter(), time.process_time()
+            _look(folder, ledger)
+            due_run(plan, ledger, instance, environment, utc_now(), "sensor")
+            cpu.append(time.process_time() - spent)
+            seconds.append(time.perf_counter() - begun)
+    return Ticks(settled, median(cpu[1:]), median(seconds[1:]))
+
+
+def _look(folder: Path, ledger: Ledger) -> None:
+    drive = open_drive((folder / "drive").as_uri(), quiet=timedelta(0))
+    taken = sheets.take_in(list(FEEDS.values()), drive, ledger, API, bytes(32), utc_now())
+    if taken[SHEETS.name].seen != FRESH:
+        raise ValueError("not all sheets were seen")
+
+
+def _sheet(number: int, now: datetime) -> dict[str, object]:
+    day = (date(2025, 1, 1) + timedelta(days=number // _SHEETS_PER_DAY)).isoformat()
+    detail = {"place": f"{number:032x}", "seen": f"{number:x}-1-1", "day": day, "rows": 1, "results": {"sent": 1}}
+    item = NewItem(
+        sheets_queue(SHEETS), f"{number:032}", f"{number:064x}", day, 1_500, API, State.SETTLED, detail=detail
+    )
+    return new_row(item, now)
 
 
 def _rows(number: int, now: datetime) -> list[dict[str, object]]:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from pipelines.environment import SANDBOX, Environment, ledger_password
 
 if TYPE_CHECKING:
     from pipelines.adapters.ledger import Ledger
+    from pipelines.sandbox.addresses import Sandbox
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 
@@ -73,8 +73,8 @@ def _existing_ledger(environment: Environment) -> Ledger:
     """The ledger, for who only reads: none is made where nothing was ever done."""
     from pipelines.adapters.ledger import open_ledger
 
-    file = environment.ledger.removeprefix("sqlite:///")
-    if environment.ledger.startswith("sqlite:") and not Path(file).exists():
+    file = environment.ledger_file
+    if file is not None and not file.exists():
         raise click.ClickException(f"there is no ledger in {file}: name the right PIPELINES_HOME")
     return open_ledger(environment.ledger, ledger_password())
 
@@ -105,7 +105,6 @@ def _uses_sandbox(environment: Environment) -> bool:
 @click.option("--samples/--no-samples", default=True, help="Land sample uploads if nothing has landed yet.")
 def run(samples: bool) -> None:
     """Run everything on this machine: sandbox, UI, sensors and schedules."""
-    from pipelines.adapters.ledger.leases import utc_now
     from pipelines.supervisor import supervise
 
     environment = _environment()
@@ -115,14 +114,21 @@ def run(samples: bool) -> None:
         _drop_first_sheets(environment)
     with ExitStack() as stack:
         if _uses_sandbox(environment):
-            from pipelines.sandbox.addresses import SandboxRunning, sandbox_running
-
             console.print("Starting the sandbox")
-            try:
-                stack.enter_context(sandbox_running(environment.sandbox, utc_now()))
-            except SandboxRunning as error:
-                raise click.ClickException(f"{error}: stop what runs it, or name another PIPELINES_HOME") from None
+            stack.enter_context(_sandbox(environment))
         sys.exit(supervise(environment, console.print))
+
+
+@contextmanager
+def _sandbox(environment: Environment, *, anew: bool = False) -> Iterator[Sandbox]:
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.sandbox.addresses import SandboxRunning, all_running
+
+    try:
+        with all_running(environment.sandbox, utc_now(), anew=anew) as sandbox:
+            yield sandbox
+    except SandboxRunning as error:
+        raise click.ClickException(f"{error}: stop what runs it, or name another PIPELINES_HOME") from None
 
 
 def _land_first_samples(environment: Environment) -> None:
@@ -155,14 +161,14 @@ def _drop_first_sheets(environment: Environment) -> None:
 @click.option("--events", default=500, show_default=True, help="Sample submissions of events to land.")
 def demo(packages: int, events: int) -> None:
     """Do the main job on sample uploads and print what was made."""
-    from pipelines.adapters.ledger.leases import utc_now
     from pipelines.demo import demo_environment, demonstrate, drop_sheets, land_uploads
-    from pipelines.sandbox.addresses import all_running
+    from pipelines.sandbox.addresses import empty
 
     environment = demo_environment(_environment())
-    landed = land_uploads(environment, packages, events, console.print)
-    dropped = drop_sheets(environment, console.print)
-    with all_running(environment.sandbox, utc_now()) as sandbox:
+    with _sandbox(environment, anew=True) as sandbox:  # two demos at once would be in each other's way
+        empty(environment.home, keep=environment.sandbox)
+        landed = land_uploads(environment, packages, events, console.print)
+        dropped = drop_sheets(environment, console.print)
         made = demonstrate(environment, landed, dropped, sandbox, console.print)
     table = _table("made", "")
     for name, value in made.figures.items():
@@ -314,13 +320,9 @@ def sandbox() -> None:
     """Run the sandbox's stand-ins alone, until Ctrl-C."""
     from threading import Event
 
-    from pipelines.adapters.ledger.leases import utc_now
-    from pipelines.sandbox.addresses import all_running
-
-    environment = _environment()
-    with all_running(environment.sandbox, utc_now()) as sandbox:
-        console.print(f"AAE: {sandbox.aae.url}")
-        console.print(f"Here to Help: {sandbox.here_to_help.url}")
+    with _sandbox(_environment()) as running:
+        console.print(f"AAE: {running.aae.url}")
+        console.print(f"Here to Help: {running.here_to_help.url}")
         try:
             Event().wait()
         except KeyboardInterrupt:

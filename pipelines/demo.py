@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -43,9 +42,8 @@ class Made:
 
 
 def demo_environment(environment: Environment) -> Environment:
-    """An environment of its own, emptied first, with the real mapping where there is one."""
+    """An environment of its own, with the real mapping where there is one."""
     home = environment.home / "demo"
-    shutil.rmtree(home, ignore_errors=True)
     mapping, population = environment.reference_data / REAL_MAPPING, environment.reference_data / REAL_POPULATION
     real = mapping.exists() and population.exists()
     return Environment(

@@ -1,4 +1,7 @@
-"""For each outside system: is it there, does it let us in, is it configured? One line each."""
+"""For each outside system: is it there, does it let us in, is it configured? One line each.
+
+Nothing is made of what is looked at; only that the lake can be written to is tried.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from itertools import islice
 
 from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.here_to_help import Access
+from pipelines.adapters.installation import is_unclaimed
 from pipelines.adapters.ledger import open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import open_objects
@@ -18,7 +22,7 @@ from pipelines.adapters.uploads import standing
 from pipelines.domains.mobile import files
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.environment import FILES, TEXTS, Environment, ledger_password, secrets_set, unknown_variables
-from pipelines.resources import DRIVE_FEEDS, here_to_help_access, open_configured_drive
+from pipelines.resources import DRIVE_FEEDS, configured_drive, existing_installation_key, here_to_help_access
 
 _PROBE = "doctor/probe"
 
@@ -39,7 +43,7 @@ def examine(environment: Environment, aae: Callable[[str], Endpoint]) -> Iterato
         ("landing", environment.landing, lambda: _readable(environment.landing)),
         ("lake", environment.lake, lambda: _writable(environment.lake)),
         ("uploads", environment.uploads, lambda: standing(environment.uploads)),
-        ("ledger", environment.ledger, lambda: _ledger(environment.ledger)),
+        ("ledger", environment.ledger, lambda: _ledger(environment)),
         ("privacy mapping", environment.privacy_mapping or "the shipped sample", lambda: _mapping(environment)),
         *(
             (f"aae {feed}", environment.aae_url(feed), partial(_endpoint_of, aae, feed))
@@ -60,6 +64,7 @@ def _probes_of_residents(environment: Environment) -> list[tuple[str, str, Calla
     return [
         ("drive", environment.drive, lambda: _drive(environment)),
         ("here to help", environment.here_to_help, lambda: _here_to_help(environment)),
+        ("installation key", _place_of_key(environment), lambda: _installation_key(environment)),
     ]
 
 
@@ -84,9 +89,15 @@ def _writable(url: str) -> str:
     return "writable"
 
 
-def _ledger(url: str) -> str:
-    with closing(open_ledger(url, ledger_password())) as ledger:
+def _ledger(environment: Environment) -> str:
+    if _is_ledger_to_be_made(environment):
+        return "none yet: made when the first work is looked for"
+    with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
         return f"{sum(one.items for one in ledger.backlog(utc_now())):,} items due"
+
+
+def _is_ledger_to_be_made(environment: Environment) -> bool:
+    return environment.ledger_file is not None and not environment.ledger_file.exists()
 
 
 def _unknown() -> str:
@@ -105,7 +116,27 @@ def _mapping(environment: Environment) -> str:
 
 def _drive(environment: Environment) -> str:
     feeds = [feed for feed in DRIVE_FEEDS if getattr(environment, f"residents_{feed}_enabled")]
-    return f"{len(open_configured_drive(environment).sheets(feeds, utc_now())):,} sheets in {len(feeds)} folders"
+    there = [feed for feed in feeds if not _is_to_be_made(environment, feed)]
+    found = f"{len(configured_drive(environment).sheets(there, utc_now())):,} sheets in {len(there)} folders"
+    return found if there == feeds else f"{found}; {len(feeds) - len(there)} more are made at the first look"
+
+
+def _is_to_be_made(environment: Environment, feed: str) -> bool:
+    return environment.has_own_drive and not (environment.home / "drive" / feed / "inbound").exists()
+
+
+def _place_of_key(environment: Environment) -> str:
+    places = {variable: place for variable, place, _ in secrets_set()}
+    return places.get("PIPELINES_INSTALLATION_KEY", str(environment.home / "installation.key"))
+
+
+def _installation_key(environment: Environment) -> str:
+    key = existing_installation_key(environment)
+    if not _is_ledger_to_be_made(environment):
+        with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
+            if not is_unclaimed(key, ledger):
+                return "the one that the ledger was begun with"
+    return "none yet: made at the first look at the drive" if key is None else "readable; the ledger has none yet"
 
 
 def _here_to_help(environment: Environment) -> str:

@@ -158,6 +158,7 @@ class Environment(BaseSettings):
     residents_self_isolation_enabled: bool = Field(True, description="The same for self_isolation")
     residents_generic_enabled: bool = Field(True, description="The same for generic")
     residents_seconds: int = Field(10, description="How often the drive is looked at, in seconds")
+    residents_tick_seconds: float = Field(5, description="A tick looks into no more new sheets after this, in seconds")
     residents_connections: int = Field(16, description="Calls of the API under way at once")
     residents_calls_per_second: float = Field(90, description="Calls of the API a second; its gateway allows 100")
     residents_connect_seconds: float = Field(10, description="Time to connect, in seconds")
@@ -218,6 +219,11 @@ class Environment(BaseSettings):
     def sandbox(self) -> Path:
         """Folder of the sandbox: its keys, certificates and what its stand-ins received."""
         return self.home / "sandbox"
+
+    @property
+    def ledger_file(self) -> Path | None:
+        """The ledger's file, if it is in one."""
+        return Path(self.ledger.removeprefix("sqlite:///")) if self.ledger.startswith("sqlite:") else None
 
     @property
     def has_own_drive(self) -> bool:

@@ -15,7 +15,7 @@ from pipelines.adapters.drive import Drive, Folders, open_drive
 from pipelines.adapters.endpoints import Endpoint, Limits
 from pipelines.adapters.here_to_help import Access
 from pipelines.adapters.https import Credentials
-from pipelines.adapters.installation import InstallationKey, read_key
+from pipelines.adapters.installation import InstallationKey, find_key, read_key
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.objects import Objects, open_objects
 from pipelines.adapters.uploads import Polling, Uploads, open_uploads
@@ -122,6 +122,11 @@ def open_configured_drive(environment: Environment) -> Drive:
         for feed in DRIVE_FEEDS:
             for folder in ("inbound", "outbound"):
                 (root / feed / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    return configured_drive(environment)
+
+
+def configured_drive(environment: Environment) -> Drive:
+    """The drive as it is, for who only looks."""
     quiet = timedelta(seconds=environment.uploads_quiet_seconds)
     return open_drive(environment.drive, read_folders(environment.drive_folders), quiet=quiet)
 
@@ -167,6 +172,11 @@ def here_to_help_access(environment: Environment) -> Access:
 def installation_key(environment: Environment) -> InstallationKey:
     """The key of a secret, or of a file below the data folder."""
     return read_key(secret("INSTALLATION_KEY"), environment.home / "installation.key")
+
+
+def existing_installation_key(environment: Environment) -> InstallationKey | None:
+    """The same, but never made."""
+    return find_key(secret("INSTALLATION_KEY"), environment.home / "installation.key")
 
 
 def excluded_ids() -> str:

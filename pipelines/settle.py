@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import logging
+import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import uuid4
 
@@ -26,7 +29,6 @@ from pipelines.sensors import LIVE
 from pipelines.supervisor import prepare_dagster_home
 
 SETTLED, FAILED, REMAINS = 0, 1, 3
-_QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 _SETTLED_IN = "settled_in"
 """The tag that tells in which home a run was made: Dagster's own records may be shared by several."""
 
@@ -36,9 +38,24 @@ _OUTSIDE = (DriveError, OtherKey, LedgerUnavailable, ObjectsUnavailable, Uploads
 _NAP = timedelta(seconds=0.5)
 
 
+@dataclass(slots=True)
+class _Round:
+    """What ticks leave for the next ones.
+
+    Attributes:
+        cursors: of the sensors.
+        failed: jobs and sensors that are not asked for again in this round.
+        told: why a sensor failed last, until it does not: while it waits that is said once.
+    """
+
+    cursors: dict[str, str | None] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    told: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One run that was made: its job, whether it succeeded, how long it took in seconds, why it could not begin.
+    """One run that was made: its job, whether it succeeded, how long it took in seconds, why a person is called.
 
     Or a sensor, by its name, that could not tell whether one is needed.
     """
@@ -64,20 +81,19 @@ def settle(environment: Environment, wait: timedelta = timedelta(0)) -> Iterator
         wait: also wait for what becomes due within this time.
     """
     gives_up = utc_now() + wait
-    cursors: dict[str, str | None] = {}
     # Nobody waits here for what may follow: the next tick comes at once.
-    environment = environment.model_copy(update={"events_stay_seconds": 0.0})
-    defs = build(environment)
+    environment = environment.model_copy(update={"events_stay_seconds": 0.0, "residents_tick_seconds": math.inf})
+    defs = dg.Definitions.merge(build(environment), dg.Definitions(loggers={"console": _console}))
     sensors = list(defs.sensors or [])
     opened = open_ledger(environment.ledger, ledger_password(), waits=True)
     with closing(opened) as ledger, _instance(environment) as instance, _settling(environment, instance) as here:
-        failed: set[str] = set()
+        so_far = _Round()
         while True:
-            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, here, cursors, failed)]
+            ran = [made for sensor in sensors for made in _tick(sensor, defs, instance, here, so_far)]
             yield from ran
             if ran:
                 continue
-            failed.clear()
+            so_far.failed.clear()
             now = utc_now()
             active = [queue for queue in ledger.queues() if ledger.paused(queue, now) is None]
             following = min((due for queue in active if (due := ledger.next_due(queue)) is not None), default=None)
@@ -126,36 +142,38 @@ def _tick(
     defs: dg.Definitions,
     instance: dg.DagsterInstance,
     here: str,
-    cursors: dict[str, str | None],
-    failed: set[str],
+    so_far: _Round,
 ) -> Iterator[Ran]:
-    if sensor.name in failed:
+    if sensor.name in so_far.failed:
         return
     started = time.monotonic()
     needed = {name: one for name, one in (defs.resources or {}).items() if name in sensor.required_resource_keys}
     try:
         with dg.build_sensor_context(
-            instance=instance, cursor=cursors.get(sensor.name), definitions=defs, resources=needed
+            instance=instance, cursor=so_far.cursors.get(sensor.name), definitions=defs, resources=needed
         ) as context:
             tick = sensor.evaluate_tick(context)
     except (dg.DagsterError, *_OUTSIDE) as error:
         fault = error.__cause__ or error
         if not isinstance(fault, _OUTSIDE):
             raise
-        failed.add(sensor.name)
-        yield Ran(sensor.name, False, time.monotonic() - started, str(fault))
+        so_far.failed.add(sensor.name)
+        if so_far.told.get(sensor.name) != str(fault):
+            so_far.told[sensor.name] = str(fault)
+            yield Ran(sensor.name, False, time.monotonic() - started, str(fault))
         return
+    so_far.told.pop(sensor.name, None)
     for event in tick.asset_events:
         instance.report_runless_asset_event(event)
-    cursors[sensor.name] = tick.cursor
+    so_far.cursors[sensor.name] = tick.cursor
     for request in tick.run_requests or []:
         job = defs.resolve_job_def(request.job_name or sensor.job.name)
-        if job.name in failed:
+        if job.name in so_far.failed:
             continue
         started = time.monotonic()
         success, words = _run(job, request, instance, here)
         if not success:
-            failed.add(job.name)
+            so_far.failed.add(job.name)
         yield Ran(job.name, success, time.monotonic() - started, words)
 
 
@@ -186,14 +204,41 @@ def _settling(environment: Environment, instance: dg.DagsterInstance) -> Iterato
 
 
 def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance, here: str) -> tuple[bool, str]:
-    """Whether the run succeeded, and if it could not even begin, why."""
+    """Whether the run succeeded, and if not, why, where one line says it."""
     try:
         result = job.execute_in_process(
-            run_config={**request.run_config, **_QUIET},
+            run_config={**request.run_config, "loggers": {"console": {}}},
             tags={**request.tags, _SETTLED_IN: here},
             instance=instance,
             raise_on_error=False,
         )
-    except dg.DagsterError as error:  # a resource that can't be opened, above all
+    except dg.DagsterError as error:
         return False, str(error.__cause__ or error)
-    return result.success, ""
+    return result.success, next(filter(None, map(_words, result.all_events)), "")
+
+
+def _words(event: dg.DagsterEvent | None) -> str:
+    """What a failure says that needs no traceback: a resource that can't be opened, a call for a person."""
+    if event is not None and event.event_type is dg.DagsterEventType.RESOURCE_INIT_FAILURE:
+        error = event.engine_event_data.error
+        return error.message.removeprefix(f"{error.cls_name}: ").strip() if error else ""
+    if event is not None and event.is_step_failure and (failure := event.step_failure_data.user_failure_data):
+        return failure.description or ""
+    return ""
+
+
+def _is_told_in_full(record: logging.LogRecord) -> bool:
+    """Whether a line of Dagster's says more than the run's own one does."""
+    event: dg.DagsterEvent | None = getattr(record, "dagster_meta", {}).get("dagster_event")
+    return not (event is not None and (event.is_run_failure or _words(event)))
+
+
+@dg.logger
+def _console(_: dg.InitLoggerContext) -> logging.Logger:
+    """Warnings and errors of a run, on standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(_is_told_in_full)
+    logger = logging.Logger("pipelines.settle", logging.WARNING)
+    logger.addHandler(handler)
+    return logger

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 
 from pipelines.environment import Environment
 from pipelines_tests.servers.aws import NOBODY, Account
 from pipelines_tests.servers.deployment import running_deployment
+from pipelines_tests.servers.google import Google, running_google
 from pipelines_tests.servers.moto import running_moto
 from pipelines_tests.servers.postgres import Postgres, running_postgres
 from pipelines_tests.servers.seaweedfs import running_seaweedfs
@@ -76,6 +78,17 @@ def postgres() -> Iterator[Postgres]:
     """A server for all tests that need one; whoever stops it starts it again."""
     with running_postgres() as server:
         yield server
+
+
+@pytest.fixture
+def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
+    """A stand-in of Google's Drive and Sheets, and this process with an identity that it knows."""
+    # Google's library would ask, in a thread of its own, where the account may be used: of Google itself.
+    monkeypatch.setattr(CredentialsWithRegionalAccessBoundary, "_after_refresh", lambda *_: None)
+    with running_google() as google:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google.identity(tmp_path / "identity.json")))
+        yield google
+        assert not google.broken
 
 
 @pytest.fixture(autouse=True)

@@ -38,7 +38,8 @@ def test_deliveries_are_measured_beside_a_serial_client() -> None:
 
 
 def test_ticks_are_measured_at_each_size() -> None:
-    assert {"10", "1,000"} <= {*run("--only", "tick", "--settled", "10", "--settled", "1000")}
+    sizes = ("--settled", "10", "--settled", "1000", "--sheets", "20")
+    assert {"10", "1,000", "20"} <= {*run("--only", "tick", *sizes)}
 
 
 def test_ticks_and_deliveries_are_measured_on_a_bucket() -> None:

@@ -1,15 +1,21 @@
 """The commands: what they print, and the exit status that a script relies on."""
 
 import re
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
 from pipelines import supervisor
+from pipelines.adapters.ledger import open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.cli import main
+from pipelines.core.work import NewItem, Pause
 from pipelines.demo import demo_environment, demonstrate, land_uploads
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
@@ -117,8 +123,48 @@ def test_settle_without_a_sandbox_says_how_to_start_it_and_ends(environment: Env
     land_one(environment)
     result = call("settle")
     assert result.exit_code == 1
-    assert "aae_deliver_packages: failed" in result.output
-    assert "start it with 'pipelines sandbox'" in result.output
+    (line,) = [line for line in result.output.splitlines() if "failed" in line]
+    assert re.fullmatch(
+        r"aae_deliver_packages: failed in [\d.]+ s: the sandbox does not run: start it with 'pipelines sandbox'", line
+    )
+    assert result.stderr == ""
+
+
+def test_a_run_that_fails_by_a_fault_of_ours_says_where(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("pipelines.domains.mobile.assets.refuse_if_lost", fail)
+    land_one(environment)
+    result = call("settle")
+    assert result.exit_code == 1
+    assert "mobile_filter_packages: failed" in result.stdout
+    assert result.stderr.count("RuntimeError: a fault of ours") == 1
+    assert "in fail" in result.stderr
+
+
+def test_what_is_away_while_settling_waits_is_told_once(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINES_DRIVE", (environment.home / "not mounted").as_uri())
+    queue, now = "aae/packages", utc_now()
+    naps: list[float] = []
+    with closing(open_ledger(environment.ledger)) as ledger:
+        ledger.take_in([NewItem(queue, "a", "sha", "2026-03-01-10:00", 1, destination="https://elsewhere")], now)
+
+        def nap(seconds: float) -> None:
+            naps.append(seconds)
+            if len(naps) == 4:
+                ledger.pause(Pause(queue, now, now + timedelta(days=1), "Ann", "enough was seen"))
+
+        monkeypatch.setattr("pipelines.settle.time", SimpleNamespace(sleep=nap, monotonic=time.monotonic))
+        result = call("settle", "--wait", "1h")
+    assert result.exit_code == 1
+    assert len(naps) == 4
+    (line,) = [line for line in result.output.splitlines() if ": failed in" in line]
+    assert line.endswith("the inbound folder of contact_tracing is not there")
 
 
 def test_trace_tells_where_a_file_is_and_what_became_of_it(environment: Environment, sandbox: Aae) -> None:
@@ -194,6 +240,7 @@ def test_a_wrong_variable_is_one_line_and_not_a_traceback(monkeypatch: pytest.Mo
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_demo_makes_what_it_says_on_the_real_mapping(
     environment: Environment, reference_data: Path, monkeypatch: pytest.MonkeyPatch
@@ -241,6 +288,26 @@ def test_the_demo_stays_in_its_own_folder_whatever_is_configured(
     assert (own.ledger, own.uploads) == (f"sqlite:///{own.home / 'ledger.db'}", "list://")
     assert own.dagster_home == own.home / "dagster"
     assert {own.aae_url(feed) for feed in ("packages", "events")} == {"sandbox://aae"}
+
+
+def test_a_demo_leaves_that_alone_which_runs_already(environment: Environment) -> None:
+    own = demo_environment(environment)
+    with all_running(own.sandbox, utc_now()):
+        (own.home / "ledger.db").touch()
+        kept = {path for path in own.home.rglob("*") if path.is_file()}
+        result = call("demo", "--packages", "10", "--events", "1")
+        assert result.exit_code == 1
+        assert result.output.splitlines() == [
+            f"Error: the sandbox in {own.sandbox} runs already: stop what runs it, or name another PIPELINES_HOME"
+        ]
+        assert {path for path in own.home.rglob("*") if path.is_file()} >= kept
+
+
+@pytest.mark.parametrize("command", [["run", "--no-samples"], ["sandbox"]])
+def test_a_sandbox_that_runs_already_is_one_line(environment: Environment, sandbox: Aae, command: list[str]) -> None:
+    result = call(*command)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith(f"Error: the sandbox in {environment.sandbox} runs already")
 
 
 @pytest.mark.parametrize("text", ["10", "m", "ten m", "5d", ""])

@@ -37,24 +37,50 @@ class InstallationKey:
             raise ValueError(f"an installation's key has at least {_BYTES} characters")
 
 
-def read_key(given: SecretStr | None, path: Path) -> InstallationKey:
-    """The key that is given, or the one of a file, made if it is not there, readable by the owner alone."""
+def find_key(given: SecretStr | None, path: Path) -> InstallationKey | None:
+    """The key that is given, or the one of a file; None if that is not there."""
     if given is not None:
         return InstallationKey(given.get_secret_value().encode())
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_suffix(f".{secrets.token_hex(4)}")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(fresh, path)  # unless another process was faster
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+    return _read(path) if path.exists() else None
+
+
+def read_key(given: SecretStr | None, path: Path) -> InstallationKey:
+    """The same, with the file made if it is not there, readable by the owner alone."""
+    if (key := find_key(given, path)) is not None:
+        return key
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_suffix(f".{secrets.token_hex(4)}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)  # unless another process was faster
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+    return _read(path)
+
+
+def _read(path: Path) -> InstallationKey:
     return InstallationKey(path.read_text().strip().encode())
+
+
+def is_unclaimed(key: InstallationKey | None, ledger: Ledger) -> bool:
+    """Whether the ledger was not begun with any key yet; if it was, then with this one.
+
+    Raises:
+        OtherKey: it was begun with another one, or this one is none.
+    """
+    mark = ledger.mark(_MARK)
+    if mark is None:
+        return True
+    if key is None:
+        raise OtherKey("the installation's key that the ledger was begun with is not here: all would be sent again")
+    if mark.position != _digest(key):
+        raise OtherKey("the installation's key is not the one that the ledger was begun with: all would be sent again")
+    return False
 
 
 def hold_to(key: InstallationKey, ledger: Ledger, now: datetime) -> None:
@@ -63,9 +89,9 @@ def hold_to(key: InstallationKey, ledger: Ledger, now: datetime) -> None:
     Raises:
         OtherKey: it is another one.
     """
-    digest = hashlib.sha256(b"installation key" + key.secret).hexdigest()
-    mark = ledger.mark(_MARK)
-    if mark is None:
-        ledger.set_mark(_MARK, Mark(now, digest))
-    elif mark.position != digest:
-        raise OtherKey("the installation's key is not the one that the ledger was begun with: all would be sent again")
+    if is_unclaimed(key, ledger):
+        ledger.set_mark(_MARK, Mark(now, _digest(key)))
+
+
+def _digest(key: InstallationKey) -> str:
+    return hashlib.sha256(b"installation key" + key.secret).hexdigest()

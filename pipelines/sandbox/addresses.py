@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class SandboxRunning(RuntimeError):  # noqa: N818 (it says what is the case)
     """Another process runs the sandbox of this folder."""
 
 
+_LOCK = "running.lock"
 _ADDRESS = "aae.url"
 _KEY = "aae.key"
 _API_ADDRESS = "here-to-help.url"
@@ -46,26 +48,45 @@ def sandbox_running(folder: Path, now: datetime, port: int = 0) -> Iterator[Aae]
 
 
 @contextmanager
-def all_running(folder: Path, now: datetime, port: int = 0) -> Iterator[Sandbox]:
+def all_running(folder: Path, now: datetime, port: int = 0, *, anew: bool = False) -> Iterator[Sandbox]:
     """Run every stand-in, with its address and its keys under ``folder``, readable by the owner alone.
+
+    Args:
+        folder: theirs alone.
+        now: the time, for certificates.
+        port: of AAE's stand-in; any that is free if it is 0.
+        anew: whether they forget all that they received before.
 
     Raises:
         SandboxRunning: it runs already, here or in another process: a second one would take over its address.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    lock = FileLock(folder / "running.lock")
+    lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise SandboxRunning(f"the sandbox in {folder} runs already") from None
     try:
+        if anew:
+            empty(folder, keep=folder / _LOCK)
         with _run(folder, now, port) as sandbox:
             yield sandbox
     finally:
         for address in (_ADDRESS, _API_ADDRESS):
             (folder / address).unlink(missing_ok=True)
         lock.release()
+
+
+def empty(folder: Path, *, keep: Path) -> None:
+    """Remove what is in a folder, but for one thing."""
+    for path in folder.iterdir():
+        if path == keep:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from google.auth.credentials import CredentialsWithRegionalAccessBoundary
 from pydantic import SecretStr
 
 from pipelines.adapters.https import Credentials
@@ -17,7 +16,6 @@ from pipelines.sandbox.aae import Aae, running
 from pipelines.sandbox.certificates import Certificates, make_certificates
 from pipelines_tests.adapters.ledgers import FORMS, open_at
 from pipelines_tests.adapters.wires import KEY
-from pipelines_tests.servers.google import Google, running_google
 from pipelines_tests.servers.postgres import Postgres
 
 
@@ -85,14 +83,3 @@ def aae(server: Aae) -> Aae:
 @pytest.fixture
 def credentials(certificates: Certificates) -> Credentials:
     return Credentials(SecretStr(KEY), certificates.client.read_bytes(), authority=certificates.authority.read_bytes())
-
-
-@pytest.fixture
-def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
-    """A stand-in of Google's Drive and Sheets, and this process with an identity that it knows."""
-    # Google's library would ask, in a thread of its own, where the account may be used: of Google itself.
-    monkeypatch.setattr(CredentialsWithRegionalAccessBoundary, "_after_refresh", lambda *_: None)
-    with running_google() as google:
-        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google.identity(tmp_path / "identity.json")))
-        yield google
-        assert not google.broken

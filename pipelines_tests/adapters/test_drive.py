@@ -180,7 +180,7 @@ def test_a_feed_without_a_folder_is_refused_and_not_empty(place: Place) -> None:
     with pytest.raises(DriveDenied, match="folder of generic"):
         place.sheets("nsss", "generic")
     with pytest.raises(DriveDenied, match="folder of generic"):
-        place.drive.outcome("generic", "x")
+        place.drive.outcomes("generic", ["x"])
     with pytest.raises(DriveDenied, match="folder of generic"):
         place.drive.write("generic", "x", tabs())
 
@@ -197,7 +197,7 @@ def test_an_outcome_has_its_tabs_in_order_and_every_text_as_it_was_given(place: 
     found = place.tabs("nsss", name)
     assert list(found) == ["email_list", "hackney_cases"]
     assert found == {"email_list": [["Forename", "Email"]], "hackney_cases": [HEADER, *rows]}
-    assert place.drive.outcome("nsss", name) == written
+    assert place.drive.outcomes("nsss", [name]) == {name: written}
     assert place.outcomes("spl") == []
 
 
@@ -210,10 +210,10 @@ def test_a_second_outcome_of_a_name_takes_the_place_of_the_first(place: Place) -
 
 
 def test_an_outcome_that_was_removed_is_not_found_and_can_be_written_again(place: Place) -> None:
-    assert place.drive.outcome("nsss", "o") is None
+    assert place.drive.outcomes("nsss", ["o"]) == {}
     place.drive.write("nsss", "o", tabs())
     place.remove_outcome("nsss", "o")
-    assert place.drive.outcome("nsss", "o") is None
+    assert place.drive.outcomes("nsss", ["o"]) == {}
     place.drive.write("nsss", "o", tabs())
     assert place.outcomes("nsss") == ["o"]
 
@@ -272,7 +272,7 @@ def test_no_error_and_no_repr_has_a_name(place: Place) -> None:
     asks: list[Callable[[], object]] = [
         lambda: read(place, sheet),
         lambda: place.drive.sha256(sheet),
-        lambda: place.drive.outcome("generic", CANARY),
+        lambda: place.drive.outcomes("generic", [CANARY]),
         lambda: place.drive.write("generic", CANARY, tabs()),
     ]
     for ask in asks:

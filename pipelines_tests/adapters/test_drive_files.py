@@ -108,7 +108,7 @@ def test_a_drive_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
         drive = open_drive(root.as_uri())
         asks: list[Callable[[Drive], object]] = [
             lambda drive: drive.sheets(["nsss"], datetime.now(UTC)),
-            lambda drive: drive.outcome("nsss", "o"),
+            lambda drive: drive.outcomes("nsss", ["o"]),
             lambda drive: drive.write("nsss", "o", TABS),
         ]
         for ask in asks:
@@ -189,7 +189,7 @@ def test_a_file_that_is_too_large_is_refused_unread(place: Local, monkeypatch: p
 @pytest.mark.parametrize("name", ["a/b", "../up", ".hidden", "two\nlines", "50%2F", "x" * 300, "ü" * 200])
 def test_an_outcome_may_have_any_name(place: Local, name: str) -> None:
     written = place.drive.write("nsss", name, TABS)
-    assert place.drive.outcome("nsss", name) == written
+    assert place.drive.outcomes("nsss", [name]) == {name: written}
     (shown,) = place.outcomes("nsss")
     assert not shown.startswith(".")
     place.drive.write("nsss", name, TABS)
@@ -244,7 +244,7 @@ def test_a_killed_write_leaves_the_outcome_before_whole_and_what_it_left_is_clea
 ) -> None:
     killed_write()
     assert place.outcomes("nsss") == []
-    assert place.drive.outcome("nsss", "o") is None
+    assert place.drive.outcomes("nsss", ["o"]) == {}
     place.drive.write("nsss", "o", TABS)
     killed_write()
     assert place.tabs("nsss", "o") == {"cases": [["a", "b"], ["1", "2"]]}

@@ -138,7 +138,7 @@ WORK: dict[str, Callable[[OnGoogle], object]] = {
     "read": read,
     "checksum": lambda place: place.drive.sha256(place.sheets()[0]),
     "write": lambda place: place.drive.write("nsss", "o", TABS),
-    "outcome": lambda place: place.drive.outcome("nsss", "o"),
+    "outcome": lambda place: place.drive.outcomes("nsss", ["o"]),
 }
 
 
@@ -212,7 +212,7 @@ def test_a_listing_that_fails_on_any_page_is_a_failure(place: OnGoogle, meddling
     with pytest.raises((DriveUnavailable, DriveDenied)):
         place.sheets()
     with pytest.raises((DriveUnavailable, DriveDenied)):
-        place.drive.outcome("nsss", "o") if first == 0 else place.sheets()
+        place.drive.outcomes("nsss", ["o"]) if first == 0 else place.sheets()
 
 
 def told(**changes: object) -> Meddling:
@@ -243,7 +243,7 @@ def test_a_folder_that_is_not_there_is_denied_and_not_empty(google: Google) -> N
     drive = open_drive(f"gdrive://{google.host}", folders)
     for work in (
         lambda: drive.sheets(["nsss"], google.files.tick()),
-        lambda: drive.outcome("spl", "o"),
+        lambda: drive.outcomes("spl", ["o"]),
         lambda: drive.write("spl", "o", TABS),
     ):
         with pytest.raises(DriveDenied, match="is not there, or is not shared with us"):
@@ -437,7 +437,7 @@ def test_names_are_in_no_address_and_in_no_log(place: OnGoogle, caplog: pytest.L
         place.drop("nsss", "Jane Canary", [["Jane", "Canary"]])
         read(place)
         place.drive.write("nsss", "PROCESSED_Jane Canary", TABS)
-        assert place.drive.outcome("nsss", "PROCESSED_Jane Canary")
+        assert place.drive.outcomes("nsss", ["PROCESSED_Jane Canary"])
     assert caplog.records
     assert "Canary" not in caplog.text
     assert not [asked.path for asked in place.google.asked if "Canary" in asked.path]

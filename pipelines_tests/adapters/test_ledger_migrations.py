@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -59,7 +60,10 @@ def assert_as_the_code_expects(ledger: Ledger, fresh: sa.Engine) -> None:
     metadata.create_all(fresh)
     with fresh.connect() as expected, ledger._engine.connect() as there:
         options = {"version_table": version_table(there)}
-        assert compare_metadata(MigrationContext.configure(there, opts=options), metadata) == []
+        with warnings.catch_warnings():
+            # Of SQLite these are left out here; they are compared below, as all others are.
+            warnings.filterwarnings("ignore", ".*expression-based index")
+            assert compare_metadata(MigrationContext.configure(there, opts=options), metadata) == []
         assert indexes(there) == indexes(expected)
     fresh.dispose()
 
@@ -244,6 +248,22 @@ def test_a_claim_reads_open_work_alone(busy: SqlLedger) -> None:
         assert "SEARCH pauses" in due
 
 
+def test_what_is_known_by_its_place_or_version_is_read_without_what_is_not(busy: SqlLedger) -> None:
+    busy.take_in([NewItem("in", "sheet", "1", HOUR, 1, detail={"place": "p"})], NOW)
+    (placed,) = plans(busy, lambda: busy.placed("in", ["p", "q"]))
+    assert re.search(r"SEARCH work USING INDEX work_place \(queue=\? AND <expr>=\?\)", placed)
+    (alike,) = plans(busy, lambda: busy.alike("in", ["1", "2"]))
+    assert "SEARCH work USING INDEX work_alike (queue=? AND version=?)" in alike
+    (named,) = plans(busy, lambda: busy.named("in", None, ["sheet"]))
+    assert "SEARCH work USING INDEX sqlite_autoindex_work_1 (queue=? AND destination=? AND name=?)" in named
+    assert "SCAN work" not in placed + alike + named
+
+
+def test_orphans_are_looked_for_in_open_work_alone(busy: SqlLedger) -> None:
+    (find,) = plans(busy, lambda: busy.withdraw_orphans("out", NOW))
+    assert "SEARCH work USING INDEX work_open (queue=?" in find
+
+
 def test_looking_for_outdated_outputs_does_not_read_what_is_delivered(busy: SqlLedger) -> None:
     find, *change = plans(busy, lambda: busy.reopen_outdated("in", "m2", NOW))
     assert "SEARCH work USING INTEGER PRIMARY KEY" in find
@@ -276,6 +296,7 @@ def test_no_write_and_no_look_at_single_things_reads_the_whole_table(busy: SqlLe
         lambda: busy.paused("in", NOW),
         lambda: list(busy.items("in", Span(HOUR, HOUR))),
         lambda: busy.versions("in", "1.json"),
+        lambda: busy.withdraw_orphans("out", NOW),
         lambda: busy.set_mark("m", Mark(NOW)),
         lambda: busy.mark("m"),
         lambda: busy.set_circuit("c", Circuit()),

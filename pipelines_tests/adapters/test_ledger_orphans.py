@@ -12,6 +12,7 @@ from pipelines_tests.adapters.ledgers import (
     LEASE,
     MINUTE,
     NOW,
+    QUEUE,
     claim,
     end,
     new,
@@ -86,3 +87,36 @@ def test_a_release_of_the_same_bytes_by_the_newer_version_is_wanted(ledger: Ledg
     (held,) = claim(ledger, EXPORTS, now=NOW + LEASE + MINUTE)
     ledger.settle([end(held, State.PENDING, due_at=NOW)], NOW)
     assert states(ledger, EXPORTS) == {"a.parquet sha": State.PENDING}
+
+
+def test_what_waits_of_a_superseded_file_can_be_taken_back(ledger: Ledger) -> None:
+    """That and nothing else: what is in hand, over, nobody's, or of what is still there stays as it is."""
+    ledger.take_in([new(), new("b.json")], NOW)
+    rewritten, other = claim(ledger)
+    ledger.settle([end(one, State.PENDING, due_at=NOW + MINUTE) for one in (rewritten, other)], NOW)
+    of_it = [release(name=name, parent=rewritten.id) for name in ("held", "done", "waits", "tried")]
+    ledger.take_in([*of_it, release(name="other's", parent=other.id), release(name="nobody's")], NOW)
+    held = {item.name: item for item in claim(ledger, EXPORTS)}
+    ended = [end(held.pop("done")), end(held.pop("tried"), State.PENDING, due_at=NOW, uncertain=True)]
+    ended += [end(held.pop(name), State.PENDING, due_at=NOW) for name in ("waits", "other's", "nobody's")]
+    ledger.settle(ended, NOW)
+    ledger.recorded(EXPORTS, ledger.unrecorded(EXPORTS))
+    assert ledger.withdraw_orphans(EXPORTS, NOW) == 0
+    ledger.take_in([new(version="2")], NOW)
+    assert ledger.withdraw_orphans(QUEUE, NOW) == 0
+    assert ledger.withdraw_orphans(EXPORTS, NOW + MINUTE) == 2
+    found = {item.name: item for item in ledger.items(EXPORTS)}
+    withdrawn = {name: item for name, item in found.items() if item.state is State.SUPERSEDED}
+    assert {name: item.uncertain for name, item in withdrawn.items()} == {"waits": False, "tried": True}
+    assert {item.changed_at for item in withdrawn.values()} == {NOW + MINUTE}
+    assert [found[name].state for name in ("held", "done", "other's", "nobody's")] == [
+        State.CLAIMED,
+        State.SETTLED,
+        State.PENDING,
+        State.PENDING,
+    ]
+    assert ledger.unrecorded(EXPORTS).keys() == {HOUR}
+    assert ledger.withdraw_orphans(EXPORTS, NOW + LEASE + MINUTE) == 1  # whoever held it ended without a word
+    (left,) = (item for item in ledger.items(EXPORTS) if item.name == "held")
+    assert (left.state, left.uncertain, left.lease_until) == (State.SUPERSEDED, True, None)
+    assert ledger.withdraw_orphans(EXPORTS, NOW) == 0

@@ -197,6 +197,19 @@ def test_what_is_unsettled_is_read_without_what_is_done(busy: SqlLedger) -> None
         assert reads(plan) <= {"work_unsettled", "work_open"}
 
 
+def test_what_is_known_by_its_place_or_version_is_read_without_what_is_not(busy: SqlLedger) -> None:
+    busy.take_in([new("sheet", detail={"place": "p"})], NOW)
+    (placed,) = plans(busy, lambda: busy.placed(QUEUE, ["p", "q"]))
+    assert reads(placed) <= {"work_place"}
+    (alike,) = plans(busy, lambda: busy.alike(QUEUE, ["1", "2"]))
+    assert reads(alike) <= {"work_alike", "work_place"}  # either holds nothing else
+    (named,) = plans(busy, lambda: busy.named(QUEUE, None, ["sheet"]))
+    assert "work" not in reads(named)
+    assert "work_identity" in reads(named)
+    (orphans,) = plans(busy, lambda: busy.withdraw_orphans(EXPORTS, NOW))
+    assert reads(orphans) <= {*OF_OPEN_WORK, "work_pkey"}
+
+
 def test_no_write_and_no_look_at_single_things_reads_the_whole_table(busy: SqlLedger) -> None:
     held = claim(busy, EXPORTS, limit=2)
     busy.take_in([new("p.json")], NOW)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pipelines.adapters.ledger import Ledger, Span
-from pipelines.core.work import Reason, Standing, State
+from pipelines.core.work import NewItem, Reason, Standing, State
 from pipelines_tests.adapters.ledgers import EXPORTS, HOUR, MINUTE, NOW, QUEUE, claim, end, new, release
 
 
@@ -105,3 +107,46 @@ def test_a_search_shows_what_came_of_a_file_and_where_from(ledger: Ledger) -> No
 def test_a_search_finds_the_latest_first_when_there_are_too_many(ledger: Ledger) -> None:
     ledger.take_in([new(f"{number}.json") for number in range(9)], NOW)
     assert [item.name for item in ledger.search("json", limit=2)] == ["7.json", "8.json"]
+
+
+def at(place: str, name: str, version: str = "1", **facts: Any) -> NewItem:
+    return new(name, version, detail={"place": place}, **facts)
+
+
+def test_what_was_last_seen_at_a_place_is_found_by_it(ledger: Ledger) -> None:
+    others = [new("c"), new("d", detail={"other": "p"}), at("p", "e", queue=EXPORTS), at("q", "f")]
+    ledger.take_in([at("p", "a"), at("p", "b", destination="https://there"), *others], NOW)
+    ledger.take_in([at("r", "a", "2")], NOW)
+    assert [(item.name, item.version) for item in ledger.placed(QUEUE, ["p", "s"])] == [("b", "1")]
+    assert {item.name for item in ledger.placed(QUEUE, ["q", "r"])} == {"a", "f"}
+    assert ledger.placed(QUEUE, []) == []
+
+
+def test_a_version_that_comes_back_is_what_was_last_seen_at_its_place(ledger: Ledger) -> None:
+    for version in ("1", "2", "1"):
+        ledger.take_in([at("p", "a", version)], NOW)
+        ledger.settle([end(item) for item in claim(ledger)], NOW)
+    assert [item.version for item in ledger.placed(QUEUE, ["p"])] == ["1"]
+
+
+def test_what_keeps_a_place_is_found_by_its_version_whatever_its_name(ledger: Ledger) -> None:
+    ledger.take_in([at("p", "a"), at("q", "b", destination="https://there"), at("r", "c", "2"), new("d")], NOW)
+    ledger.take_in([at("p", "a", "3")], NOW)
+    assert {item.name for item in ledger.alike(QUEUE, ["1"])} == {"a", "b"}
+    assert {item.name for item in ledger.alike(QUEUE, ["2", "3", "4"])} == {"a", "c"}
+    assert ledger.alike(EXPORTS, ["1"]) == []
+
+
+def test_many_are_looked_up_at_once(ledger: Ledger) -> None:
+    ledger.take_in([at(f"p{number}", f"{number}", f"v{number}") for number in range(1200)], NOW)
+    assert len(ledger.placed(QUEUE, [f"p{number}" for number in range(100, 1300)])) == 1100
+    assert len(ledger.alike(QUEUE, [f"v{number}" for number in range(100, 1300)])) == 1100
+
+
+def test_a_name_is_found_wherever_it_is_bound_for(ledger: Ledger) -> None:
+    bound = [new("a", destination=destination) for destination in ("", "https://here", "https://there")]
+    ledger.take_in([*bound, new("b"), new("a", queue=EXPORTS)], NOW)
+    ledger.take_in([new("a", "2", destination="https://here")], NOW)
+    found = [(item.destination, item.version) for item in ledger.named(QUEUE, None, ["a", "c"])]
+    assert sorted(found) == [("", "1"), ("https://here", "1"), ("https://here", "2"), ("https://there", "1")]
+    assert ledger.named("another", None, ["a"]) == []

@@ -31,9 +31,10 @@ MARK = b"#"
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """One version of a landed file: its key, and its records' texts by what they are."""
+    """One version of a landed file: its key, the store's tag of it, and its records' texts by what they are."""
 
     key: str
+    etag: str
     records: dict[str, list[str]]
 
     @property
@@ -60,9 +61,23 @@ class Uploader:
         content = b"\n".join(make(hour, *one) for one in zip(texts, kinds, range(len(kinds)), strict=True))
         key = f"{feed.queue}/{hour:%Y/%m/%d/%H}/{name}"
         records = {kind: [text for text, one in zip(texts, kinds, strict=True) if one == kind] for kind in set(kinds)}
+        self._put(key, content + b"\n" * (feed is PACKAGES), records)
+
+    def land_elsewhere(self, key: str, in_force: str) -> None:
+        """Land the newest version of a file under another name, and take back all that came after the one in force."""
+        folder, _, name = key.rpartition("/")
+        moved, content = self.newest()[key], self.landing.get(key)
+        versions = [one for one in self.landed() if one.key == key]
+        after = versions[[one.etag for one in versions].index(in_force) + 1 :]
+        kept = [one for one in self.landed() if one not in after]
+        self._list.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in kept))
+        self.landing.delete(key)
+        self._put(f"{folder}/new-{name}", content, moved.records)
+
+    def _put(self, key: str, content: bytes, records: dict[str, list[str]]) -> None:
+        self.landing.put(key, content)
         with self._list.open("ab") as known:
-            known.write(orjson.dumps({"key": key, "records": records}) + b"\n")
-        self.landing.put(key, content + b"\n" * (feed is PACKAGES))
+            known.write(orjson.dumps(Landing(key, self.landing.head(key).etag, records)) + b"\n")
 
     def landed(self) -> list[Landing]:
         """Every version of every file, in the order of their landing."""

@@ -37,13 +37,14 @@ READS: Mapping[type, frozenset[str]] = {
     Ledger: frozenset(
         {
             *("queues", "backlog", "next_due", "items", "versions", "named", "standings", "search"),
+            *("placed", "alike"),
             *("unrecorded", "paused", "journal", "mark", "circuit", "close"),
         }
     ),
     Objects: frozenset({"url", "head", "get", "get_part", "stream", "list"}),
     Uploads: frozenset({"batches", "folder"}),
     Https: frozenset({"destination", "head"}),
-    Drive: frozenset({"url", "keeps_ids", "sheets", "sha256", "read", "outcome"}),
+    Drive: frozenset({"url", "keeps_ids", "sheets", "sha256", "read", "outcomes"}),
     HereToHelp: frozenset({"destination", "get_help_request", "get_resident_requests", "ping"}),
 }
 """What each protocol has that changes nothing; all else is an effect."""

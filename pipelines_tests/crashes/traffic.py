@@ -198,7 +198,8 @@ class Traffic:
             world.resume(queue)
         for act in (World.settle, World.reprocess, World.settle):
             act(world)
-            while _given_up(world):
+            while _given_up(world) > self.counts["landed elsewhere"]:
+                self.counts["landed elsewhere"] += world.land_elsewhere()
                 world.materialise()
                 world.replay()
                 world.settle()
@@ -229,7 +230,7 @@ def simulate(seed: int, minutes: float, root: Path) -> tuple[list[str], Counter[
         traffic = Traffic(Random(seed), place, aae, stranger.folder, ends)
         traffic.go()
         left = traffic.calm_down()
-        wrong = Verdict(left, aae, fixed=True).judge()
+        wrong = Verdict(left, aae, dead=traffic.counts["landed elsewhere"], fixed=True).judge()
         requests = len(aae.received())
         traffic.counts |= {"objects": len(list((aae.folder / "objects").iterdir())), "requests": requests}
         wrong += [f"restored: {words}" for words in _restored(left, aae)]

@@ -12,7 +12,7 @@ from typing import Self
 from pipelines.adapters.endpoints import Limits
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.working import Held, Shift, work_through
-from pipelines.adapters.objects import Objects, open_objects
+from pipelines.adapters.objects import Objects, exists, open_objects
 from pipelines.adapters.uploads import Uploads, open_uploads
 from pipelines.assets import remake
 from pipelines.core.receipts import RECEIPTS
@@ -25,6 +25,7 @@ from pipelines.domains.aae.exports import Export
 from pipelines.domains.aae.receipts import write_day
 from pipelines.domains.aae.replaying import replay
 from pipelines.domains.mobile import accepted, intake
+from pipelines.domains.mobile.carried import copies_of
 from pipelines.domains.mobile.events.hourly import make_hour
 from pipelines.domains.mobile.feeds import EVENTS, FEEDS, Feed
 from pipelines.domains.mobile.landed import Filtering, reopen_damaged
@@ -259,6 +260,21 @@ class World:
         """Map everything anew that was made with another mapping than the one in force."""
         for feed in FEEDS.values():
             remap(feed, self.landing, self.ledger, EVERYTHING, str(accepted.named(self.lake)), self.now, dry_run=False)
+
+    def land_elsewhere(self) -> int:
+        """See to files of which nobody can tell what has left, since retention deleted it: land them under new names.
+
+        Returns:
+            How many were given up for that.
+        """
+        given_up = [item for feed in FEEDS.values() for item in self.ledger.items(feed.queue, states=[State.DEAD])]
+        lost = [item for item in given_up if item.reason == Reason.COPY_MISSING]
+        for item in lost:
+            versions = self.ledger.versions(item.queue, item.name)
+            (in_force,) = (one.detail for one in versions if one.state is State.SETTLED)
+            assert not all(exists(self.landing, key) for key in copies_of(in_force))
+            self.uploader.land_elsewhere(item.name, in_force["etag"])
+        return len(lost)
 
     def delete_landed(self, before: datetime) -> None:
         """Delete what was settled before a moment."""

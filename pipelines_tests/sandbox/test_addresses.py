@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.adapters.endpoints import Endpoint, Limits
 from pipelines.core.delivery import Answer
-from pipelines.sandbox.addresses import SandboxRunning, sandbox_endpoint, sandbox_running
+from pipelines.sandbox.addresses import SandboxRunning, all_running, sandbox_endpoint, sandbox_running
 
 LIMITS = Limits(4, 2, 2)
 
@@ -76,3 +76,14 @@ def test_a_second_sandbox_in_one_folder_is_refused_and_leaves_the_first_as_it_is
             pass
         assert (tmp_path / "aae.url").read_text() == aae.url
     assert not (tmp_path / "aae.url").exists()
+
+
+def test_one_that_begins_anew_forgets_what_was_received_but_not_before_the_last_one_has_ended(tmp_path: Path) -> None:
+    with sandbox_running(tmp_path, datetime.now(UTC)) as aae:
+        put(sandbox_endpoint("sandbox://aae", tmp_path, LIMITS), "a.parquet")
+        with pytest.raises(SandboxRunning), all_running(tmp_path, datetime.now(UTC), anew=True):
+            pass
+        assert [one.name for one in aae.received()] == ["a.parquet"]
+    with all_running(tmp_path, datetime.now(UTC), anew=True) as sandbox:
+        assert sandbox.aae.received() == []
+        assert put(sandbox_endpoint("sandbox://aae", tmp_path, LIMITS), "a.parquet").status == 201

@@ -170,5 +170,5 @@ class Drive(Protocol):
             ValueError: it is none, or larger than a workbook can be.
         """
 
-    def outcome(self, feed: str, name: str) -> Outcome | None:
-        """The outcome of that name, if it is there."""
+    def outcomes(self, feed: str, names: Collection[str]) -> Mapping[str, Outcome]:
+        """Those outcomes of these names that are there, by name, in one look however many they are."""

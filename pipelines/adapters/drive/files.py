@@ -9,8 +9,8 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import BufferedReader
 from pathlib import Path
@@ -77,22 +77,24 @@ class FileDrive:
     def write(self, feed: str, name: str, tabs: Sequence[Tab]) -> Outcome:
         """See ``Drive``."""
         check_tabs(tabs)
-        key = self._outcome_key(feed, name)
+        key = _outcome_key(feed, name)
+        self._inbound_folder(feed)
         with _failures(f"the outcome of {feed}"), self._workshop() as folder:
             write_xlsx(folder / "outcome.xlsx", tabs)
             with (folder / "outcome.xlsx").open("rb") as file:
                 written = self._objects.put_file(key, file)
         return Outcome(feed, key, name, written.modified)
 
-    def outcome(self, feed: str, name: str) -> Outcome | None:
+    def outcomes(self, feed: str, names: Collection[str]) -> Mapping[str, Outcome]:
         """See ``Drive``."""
-        key = self._outcome_key(feed, name)
-        with _failures(f"the outcomes of {feed}"):
-            try:
-                found = (self._root / key).stat()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-            return Outcome(feed, key, name, datetime.fromtimestamp(found.st_mtime, UTC))
+        there = {}
+        self._inbound_folder(feed)
+        for name in names:
+            key = _outcome_key(feed, name)
+            with _failures(f"the outcomes of {feed}"), suppress(FileNotFoundError, NotADirectoryError):
+                modified = (self._root / key).stat().st_mtime
+                there[name] = Outcome(feed, key, name, datetime.fromtimestamp(modified, UTC))
+        return there
 
     def _inbound_folder(self, feed: str) -> Path:
         """A share that is not mounted is a folder without folders, and must not pass for one without sheets."""
@@ -130,10 +132,6 @@ class FileDrive:
             yield file
             if _version(os.fstat(file.fileno())) != sheet.version:
                 raise SheetChanged(f"a sheet of {sheet.feed} was changed while it was read")
-
-    def _outcome_key(self, feed: str, name: str) -> str:
-        self._inbound_folder(feed)
-        return f"{feed}/outbound/{_file_name(name)}.xlsx"
 
     @contextmanager
     def _workshop(self) -> Iterator[Path]:
@@ -176,6 +174,10 @@ def _sheet(feed: str, name: str, found: os.stat_result) -> Sheet:
         created=datetime.fromtimestamp(found.st_ctime, UTC),
         modified=datetime.fromtimestamp(found.st_mtime, UTC),
     )
+
+
+def _outcome_key(feed: str, name: str) -> str:
+    return f"{feed}/outbound/{_file_name(name)}.xlsx"
 
 
 def _version(found: os.stat_result) -> str:

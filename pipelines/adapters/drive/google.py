@@ -139,10 +139,11 @@ class GoogleDrive:
             raise
         return self._publish(feed, folder, file, name)
 
-    def outcome(self, feed: str, name: str) -> Outcome | None:
+    def outcomes(self, feed: str, names: Collection[str]) -> Mapping[str, Outcome]:
         """See ``Drive``."""
-        named = [file for file in self._listed([self._outbound(feed)]) if file.name == name]
-        return _outcome(feed, max(named, key=_age)) if named else None
+        wanted = frozenset(names)
+        there = sorted((file for file in self._listed([self._outbound(feed)]) if file.name in wanted), key=_age)
+        return {file.name: _outcome(feed, file) for file in there}
 
     def _folder(self, feed: str, kind: Literal["inbound", "outbound"]) -> str:
         if feed not in self._folders:

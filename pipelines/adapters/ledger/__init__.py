@@ -121,8 +121,14 @@ class Ledger(Protocol):
             All versions of these names, as they now stand: what was taken is claimed by ``owner``.
         """
 
-    def named(self, queue: str, destination: str, names: Collection[str]) -> list[Item]:
-        """All versions of these names of a queue that are bound for ``destination``."""
+    def named(self, queue: str, destination: str | None, names: Collection[str]) -> list[Item]:
+        """All versions of these names of a queue that are bound for ``destination``, or anywhere."""
+
+    def placed(self, queue: str, places: Collection[str]) -> list[Item]:
+        """The newest versions of what was last seen at these places: those that an item keeps as ``place``."""
+
+    def alike(self, queue: str, versions: Collection[str]) -> list[Item]:
+        """All that has one of these versions, under whatever name, of what keeps a place."""
 
     def settle(self, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
         """Record outcomes whose fence still holds, with what they release; returns the ids that counted.
@@ -171,6 +177,15 @@ class Ledger(Protocol):
 
         Returns:
             All versions of the name, in the order in which they were first seen.
+        """
+
+    def withdraw_orphans(self, queue: str, now: datetime) -> int:
+        """Take back what waits though what it was released from is superseded; its cost depends on open work only.
+
+        So is what a run that died left in hand: it may have happened.
+
+        Returns:
+            How many that were.
         """
 
     def reopen_outdated(self, queue: str, made_with: str, now: datetime) -> int:

@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from pipelines.adapters.ledger.locks import lock_migration
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test compares it with the folder."""
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pipelines.adapters.ledger import Span
 from pipelines.adapters.ledger.rows import ITEM, same_name
-from pipelines.adapters.ledger.schema import is_claimed, is_open, is_unsettled, work
+from pipelines.adapters.ledger.schema import is_claimed, is_open, is_unsettled, place, work
 from pipelines.core.retry import LONGEST_PAUSE
 from pipelines.core.work import UNSETTLED, State
 
@@ -48,10 +48,19 @@ def is_within(span: Span | None, partition: sa.ColumnElement[str] = work.c.parti
 
 def queues() -> sa.Select[Any]:
     """The queues that hold anything: from each one the index leads on to the next, whatever lies between."""
-    found = sa.select(sa.func.min(work.c.queue).label("queue")).cte("found", recursive=True)
-    following = sa.select(sa.func.min(work.c.queue)).where(work.c.queue > found.c.queue).scalar_subquery()
-    found = found.union_all(sa.select(following).where(found.c.queue.is_not(None)))
-    return sa.select(found.c.queue).where(found.c.queue.is_not(None)).order_by(found.c.queue)
+    return _distinct(work.c.queue).order_by("value")
+
+
+def _destinations(queue: str) -> sa.Select[Any]:
+    """Where anything of a queue is bound for."""
+    return _distinct(work.c.destination, work.c.queue == queue)
+
+
+def _distinct(column: sa.Column[str], *which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    found = sa.select(sa.func.min(column).label("value")).where(*which).cte("found", recursive=True)
+    following = sa.select(sa.func.min(column)).where(column > found.c.value, *which).scalar_subquery()
+    found = found.union_all(sa.select(following).where(found.c.value.is_not(None)))
+    return sa.select(found.c.value).where(found.c.value.is_not(None))
 
 
 def backlog(now: datetime) -> sa.Select[Any]:
@@ -98,11 +107,21 @@ def named(text: str, limit: int) -> sa.Select[Any]:
     return query.order_by(work.c.id.desc()).limit(limit)
 
 
-def versions_of(queue: str, destination: str, names: Collection[str]) -> sa.Select[Any]:
+def versions_of(queue: str, destination: str | None, names: Collection[str]) -> sa.Select[Any]:
     """All versions of some names."""
-    return sa.select(*ITEM).where(
-        work.c.queue == queue, work.c.destination == destination, work.c.name.in_(sorted(names))
-    )
+    bound = work.c.destination.in_(_destinations(queue)) if destination is None else work.c.destination == destination
+    return sa.select(*ITEM).where(work.c.queue == queue, bound, work.c.name.in_(sorted(names)))
+
+
+def placed(queue: str, places: Collection[str]) -> sa.Select[Any]:
+    """The newest versions of what was last seen at some places."""
+    there = (place().is_not(None), place().in_(sorted(places)))
+    return sa.select(*ITEM).where(work.c.queue == queue, *there, work.c.newest)
+
+
+def alike(queue: str, versions: Collection[str]) -> sa.Select[Any]:
+    """What has one of some versions, of what keeps a place."""
+    return sa.select(*ITEM).where(work.c.queue == queue, place().is_not(None), work.c.version.in_(sorted(versions)))
 
 
 def families(roots: Collection[int]) -> sa.Select[Any]:

@@ -84,7 +84,14 @@ def is_claimed(table: sa.FromClause = work) -> sa.ColumnElement[bool]:
     return table.c.state == sa.bindparam("claimed", State.CLAIMED, literal_execute=True)
 
 
-def _index(name: str, *columns: sa.Column[Any], where: sa.ColumnElement[bool], unique: bool = False) -> None:
+def place() -> sa.ColumnElement[str]:
+    """Where an item was last seen, if it keeps that; written out for the same reason."""
+    name = sa.bindparam("place", "place", sa.JSON.JSONStrIndexType(), literal_execute=True)
+    kept: sa.ColumnElement[str] = work.c.detail[name].as_string()
+    return kept
+
+
+def _index(name: str, *columns: sa.ColumnElement[Any], where: sa.ColumnElement[bool], unique: bool = False) -> None:
     sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
@@ -93,6 +100,9 @@ _index("work_open", work.c.queue, work.c.destination, work.c.due_at, where=is_op
 _index("work_in_hand", work.c.queue, work.c.destination, work.c.name, where=is_claimed(), unique=True)
 # What is dead or aside may be much, yet far less than what is done: alarms and questions of a person read this one.
 _index("work_unsettled", work.c.queue, work.c.partition, work.c.name, where=is_unsettled())
+# What is known by where it is, or by what it holds: its name tells neither.
+_index("work_place", work.c.queue, place(), where=place().is_not(None))
+_index("work_alike", work.c.queue, work.c.version, where=place().is_not(None))
 sa.Index("work_partition", work.c.queue, work.c.partition, work.c.name)
 sa.Index("work_parent", work.c.parent)
 

@@ -169,6 +169,19 @@ def amend(
     return True
 
 
+def withdraw_orphans(connection: sa.Connection, queue: str, now: datetime) -> int:
+    """Take back what waits, or was left in hand, though what it was released from is superseded; returns how many."""
+    left = sa.or_(work.c.state == State.PENDING, sa.and_(work.c.state == State.CLAIMED, work.c.lease_until < now))
+    orphans = sa.select(work.c.id, work.c.state).where(work.c.queue == queue, is_open(), left, is_orphaned())
+    rows = connection.execute(orphans.order_by(work.c.id).with_for_update(of=work, key_share=True)).all()
+    for chunk in chunks([row.id for row in rows if row.state == State.PENDING]):
+        _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED)
+    for chunk in chunks([row.id for row in rows if row.state == State.CLAIMED]):
+        # Whoever held it ended without a word: it may have happened.
+        _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED, uncertain=True, lease_until=None)
+    return len(rows)
+
+
 def _withdraw(connection: sa.Connection, parents: Sequence[int], now: datetime) -> None:
     """Take back what was released from these and waits."""
     waiting = sa.and_(work.c.parent.in_(parents), work.c.state == State.PENDING)

@@ -6,7 +6,7 @@ Here: transactions, and who reads without one. What each of them does stands in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -75,7 +75,7 @@ class SqlLedger:
 
     def queues(self) -> list[str]:
         """The queues that hold anything, in order."""
-        return [row.queue for row in self._read(reading.queues())]
+        return [row.value for row in self._read(reading.queues())]
 
     def backlog(self, now: datetime) -> list[Backlog]:
         """Counts of due work; see the protocol."""
@@ -152,6 +152,10 @@ class SqlLedger:
         """Reopen what was made otherwise; see the protocol."""
         return self._write(lambda connection: settling.reopen_outdated(connection, queue, made_with, now))
 
+    def withdraw_orphans(self, queue: str, now: datetime) -> int:
+        """Take back what nothing stands behind any more; see the protocol."""
+        return self._write(lambda connection: settling.withdraw_orphans(connection, queue, now))
+
     def amend(self, item: Item, detail: Mapping[str, Any], items: Sequence[NewItem], now: datetime) -> bool:
         """Merge into a settled item's detail; see the protocol."""
         return self._write(lambda connection: settling.amend(connection, item, detail, items, now))
@@ -179,9 +183,20 @@ class SqlLedger:
         """All versions of a name; see the protocol."""
         return [read_item(row) for row in self._read(reading.versions(queue, name))]
 
-    def named(self, queue: str, destination: str, names: Collection[str]) -> list[Item]:
+    def named(self, queue: str, destination: str | None, names: Collection[str]) -> list[Item]:
         """All versions of some names; see the protocol."""
-        found = (self._read(reading.versions_of(queue, destination, chunk)) for chunk in chunks(sorted(names)))
+        return self._look_up(partial(reading.versions_of, queue, destination), names)
+
+    def placed(self, queue: str, places: Collection[str]) -> list[Item]:
+        """What was last seen at some places; see the protocol."""
+        return self._look_up(partial(reading.placed, queue), places)
+
+    def alike(self, queue: str, versions: Collection[str]) -> list[Item]:
+        """What has one of some versions; see the protocol."""
+        return self._look_up(partial(reading.alike, queue), versions)
+
+    def _look_up(self, ask: Callable[[Collection[str]], sa.Select[Any]], values: Collection[str]) -> list[Item]:
+        found = (self._read(ask(chunk)) for chunk in chunks(sorted(values)))
         return [read_item(row) for rows in found for row in rows]
 
     def standings(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 from pipelines.adapters.drive import Drive, Sheet
 from pipelines.adapters.ledger import Ledger
@@ -14,7 +17,7 @@ from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines.domains.residents.dates import london_day
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.memory import sheets_queue
-from pipelines.domains.residents.places import DAY, DOUBTFUL, PLACE, SEEN, Found, recognise
+from pipelines.domains.residents.places import DAY, DOUBTFUL, PLACE, SEEN, Found, Listed, look_up, recognise, version_of
 
 _DOUBT = timedelta(minutes=15)
 """From the first look on: what was still being written then, or was not listed yet, is seen by its end."""
@@ -22,19 +25,37 @@ _DOUBT = timedelta(minutes=15)
 
 @dataclass(slots=True)
 class Intake:
-    """What one look at a feed's folder found: sheets, new ones by day, those set aside, and the newest's time."""
+    """What one look at a feed's folder found.
+
+    Attributes:
+        seen: sheets that are there.
+        new: new ones by day.
+        aside: how many were set aside.
+        left: how many new or changed ones this look had no time for; the next one begins with them.
+        bytes: of the new ones.
+        newest: when the newest that is there was modified.
+    """
 
     seen: int = 0
     new: Counter[str] = field(default_factory=Counter)
     aside: int = 0
+    left: int = 0
     bytes: int = 0
     newest: datetime | None = None
 
 
 def take_in(
-    feeds: Collection[Feed], drive: Drive, ledger: Ledger, destination: str, secret: bytes, now: datetime
+    feeds: Collection[Feed],
+    drive: Drive,
+    ledger: Ledger,
+    destination: str,
+    secret: bytes,
+    now: datetime,
+    seconds: float = math.inf,
 ) -> dict[str, Intake]:
     """Record every sheet, and every version of one, that is not known yet.
+
+    Of what is done and has not changed nothing is read, and what is not in the folders any more is not looked up.
 
     Args:
         feeds: whose inbound folders are looked at, all of them in one listing.
@@ -43,6 +64,7 @@ def take_in(
         destination: the API that new sheets are bound for; known ones stay bound for theirs.
         secret: the installation's key.
         now: the time; a sheet belongs to the day of it, in UTC.
+        seconds: after so long no more checksums are had: the oldest of what is new, one at least, are taken in.
 
     Returns:
         What was found, by the feed's name.
@@ -52,12 +74,73 @@ def take_in(
     """
     if not feeds:
         return {}
+    ends_at = time.monotonic() + seconds
     sheets = drive.sheets([feed.name for feed in feeds], now)
-    found = {
-        feed.name: (feed, _recognise(feed, [one for one in sheets if one.feed == feed.name], drive, ledger, secret))
-        for feed in feeds
-    }
-    return {name: _record(feed, *those, ledger, destination, now) for name, (feed, those) in found.items()}
+    listed = {feed.name: _look_up(feed, sheets, drive, ledger, secret) for feed in feeds}
+    versions, left = _read(drive, [one for of_feed in listed.values() for one in of_feed], ends_at)
+    taken = dict[str, Intake]()
+    for feed in feeds:
+        there, told = listed[feed.name], versions[feed.name]
+        newest = max((one.sheet.modified for one in there), default=None)
+        taken[feed.name] = intake = Intake(len(there), left=left[feed.name], newest=newest)
+        alike = ledger.alike(sheets_queue(feed), set(told.values()))
+        _record(intake, feed, recognise(drive, there, told, alike, secret), alike, ledger, destination, now)
+    return taken
+
+
+def _look_up(feed: Feed, sheets: Iterable[Sheet], drive: Drive, ledger: Ledger, secret: bytes) -> list[Listed]:
+    of_feed = (sheet for sheet in sheets if sheet.feed == feed.name)
+    return look_up(drive, of_feed, partial(ledger.placed, sheets_queue(feed)), secret)
+
+
+def _read(drive: Drive, listed: Iterable[Listed], ends_at: float) -> tuple[Mapping[str, dict[str, str]], Counter[str]]:
+    """Versions of what is not done, by feed and place; and of how many of each feed there was no time to tell them."""
+    versions: dict[str, dict[str, str]] = defaultdict(dict)
+    changed = list[Listed]()
+    for one in listed:
+        if one.version is None:
+            changed.append(one)
+        elif not one.is_done:
+            versions[one.sheet.feed][one.place] = one.version
+    changed.sort(key=lambda one: one.sheet.modified)
+    for number, one in enumerate(changed):
+        if number and time.monotonic() > ends_at:
+            return versions, Counter(late.sheet.feed for late in changed[number:])
+        version = version_of(drive, one.sheet)
+        if version is not None:
+            versions[one.sheet.feed][one.place] = version
+    return versions, Counter()
+
+
+def _record(
+    intake: Intake,
+    feed: Feed,
+    found: Sequence[Found],
+    alike: Iterable[Item],
+    ledger: Ledger,
+    destination: str,
+    now: datetime,
+) -> None:
+    known = {(item.name, item.version): item for item in alike}
+    mark = ledger.mark(_mark_of(feed))
+    items = [
+        new_item(
+            one,
+            known.get((one.name, one.version)),
+            sheets_queue(feed),
+            destination,
+            now,
+            is_doubtful=(one.name, one.version) not in known and _is_in_doubt(one.sheet, mark, now),
+        )
+        for one in found
+    ]
+    taken = ledger.take_in(items, now)
+    intake.new.update(taken.new)
+    intake.aside, intake.bytes = taken.aside, taken.bytes
+    if _doubts_all(mark, now):  # after it: a look that is killed is made again
+        _note_look(ledger, feed, now, intake.left)
+    for one in found:
+        _note_move(ledger, known.get((one.name, one.version)), one, now)
 
 
 def doubt(ledger: Ledger, feed: Feed) -> None:
@@ -65,51 +148,26 @@ def doubt(ledger: Ledger, feed: Feed) -> None:
     ledger.set_mark(_mark_of(feed), Mark())
 
 
+def _doubts_all(mark: Mark | None, now: datetime) -> bool:
+    return mark is not None and (mark.at is None or now < mark.at + _DOUBT)
+
+
 def _is_in_doubt(sheet: Sheet, mark: Mark | None, now: datetime) -> bool:
     """Whether a sheet may have been sent before the ledger was lost: it was there then, or was, and is back again."""
-    if mark is None or mark.at is None:
-        return mark is not None
-    return now < mark.at + _DOUBT or min(sheet.created, sheet.modified) < mark.at
+    is_older = mark is not None and mark.at is not None and min(sheet.created, sheet.modified) < mark.at
+    return is_older or _doubts_all(mark, now)
 
 
-def _note_look(ledger: Ledger, feed: Feed, now: datetime) -> None:
-    if ledger.mark(_mark_of(feed)) == Mark():
+def _note_look(ledger: Ledger, feed: Feed, now: datetime, left: int) -> None:
+    """The time of doubt begins with a look that leaves nothing for later."""
+    if left:
+        doubt(ledger, feed)
+    elif ledger.mark(_mark_of(feed)) == Mark():
         ledger.set_mark(_mark_of(feed), Mark(now))
 
 
 def _mark_of(feed: Feed) -> str:
     return f"{sheets_queue(feed)} restored"
-
-
-def _recognise(
-    feed: Feed, sheets: Sequence[Sheet], drive: Drive, ledger: Ledger, secret: bytes
-) -> tuple[list[Found], list[Item]]:
-    known = list(ledger.items(sheets_queue(feed)))
-    return recognise(drive, sheets, known, secret), known
-
-
-def _record(
-    feed: Feed, found: Sequence[Found], known: Sequence[Item], ledger: Ledger, destination: str, now: datetime
-) -> Intake:
-    there = {(item.name, item.version): item for item in known}
-    mark = ledger.mark(_mark_of(feed))
-    items = [
-        new_item(
-            one,
-            there.get((one.name, one.version)),
-            sheets_queue(feed),
-            destination,
-            now,
-            is_doubtful=(one.name, one.version) not in there and _is_in_doubt(one.sheet, mark, now),
-        )
-        for one in found
-    ]
-    taken = ledger.take_in(items, now)
-    _note_look(ledger, feed, now)  # after it: a look that is killed is made again
-    for one in found:
-        _note_move(ledger, there.get((one.name, one.version)), one, now)
-    newest = max((one.sheet.modified for one in found), default=None)
-    return Intake(len(found), Counter(taken.new), taken.aside, taken.bytes, newest)
 
 
 def new_item(

@@ -8,10 +8,13 @@ digest that nobody can make without the installation's key.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from pipelines.adapters.drive import Drive, Sheet, SheetChanged, SheetGone
+from pipelines.adapters.drive.reading import LARGEST
 from pipelines.core.work import Item, State
 
 PLACE, SEEN = "place", "seen"
@@ -22,6 +25,9 @@ DAY = "day"
 
 DOUBTFUL = "doubtful"
 """In a sheet's detail, until it is sent: it may have been sent before the ledger was lost."""
+
+Lookup = Callable[[Collection[str]], Iterable[Item]]
+"""Items of a feed's sheets that have one of some values."""
 
 _DIGITS = 32
 _TAKEN = frozenset({State.PENDING, State.CLAIMED, State.SETTLED})
@@ -35,7 +41,7 @@ class Found:
     Attributes:
         sheet: as the drive has it.
         name: its id.
-        version: the checksum of its content, or the drive's version of a native sheet.
+        version: the checksum of its content, or the drive's version of a native sheet, or of one too large to read.
         twin: whether another sheet of the feed, which is there as well, has the same content.
     """
 
@@ -64,39 +70,77 @@ def content_of(drive: Drive, sheet: Sheet) -> str:
     Raises:
         DriveError: as when it is read.
     """
-    return drive.sha256(sheet) or sheet.version
+    is_readable = sheet.size is None or sheet.size <= LARGEST
+    return (drive.sha256(sheet) if is_readable else None) or sheet.version
 
 
-def recognise(drive: Drive, sheets: Sequence[Sheet], known: Iterable[Item], secret: bytes) -> list[Found]:
-    """What the sheets of a feed's inbound folder are, the oldest first. Only what changed is read.
+def version_of(drive: Drive, sheet: Sheet) -> str | None:
+    """The same; None if it is gone or changed meanwhile."""
+    try:
+        return content_of(drive, sheet)
+    except (SheetGone, SheetChanged):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A sheet of a feed's inbound folder, its place, and what was last seen there."""
+
+    sheet: Sheet
+    place: str
+    here: Item | None
+
+    @property
+    def version(self) -> str | None:
+        """Of its content, if it has not changed since."""
+        unchanged = self.here is not None and self.here.detail.get(SEEN) == self.sheet.version
+        return self.here.version if self.here is not None and unchanged else None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was sent as it is: then nothing of it is news until it changes."""
+        return self.version is not None and self.here is not None and self.here.state is State.SETTLED
+
+
+def look_up(drive: Drive, sheets: Iterable[Sheet], placed: Lookup, secret: bytes) -> list[Listed]:
+    """Sheets with what was last seen where they are; ``placed`` is asked for that, by their places."""
+    places = {place_of(drive, sheet, secret): sheet for sheet in sheets}
+    here = {item.detail[PLACE]: item for item in sorted(placed(places), key=attrgetter("id"))}
+    return [Listed(sheet, place, here.get(place)) for place, sheet in places.items()]
+
+
+def recognise(
+    drive: Drive, listed: Sequence[Listed], versions: Mapping[str, str], alike: Iterable[Item], secret: bytes
+) -> list[Found]:
+    """What sheets of a feed's inbound folder are, in their order.
 
     Args:
-        drive: to ask for checksums.
-        sheets: all that are there.
-        known: the ledger's items of the feed.
+        drive: that they are in; nothing is asked of it.
+        listed: all that are there, the oldest first.
+        versions: by place, of those that are to be recognised.
+        alike: the ledger's items of the feed that have one of these versions.
         secret: the installation's key.
-
-    Raises:
-        DriveError: a checksum could not be had; a sheet that is gone or changed meanwhile is left out.
     """
-    items = sorted(known, key=lambda item: item.id)
-    places = {place_of(drive, sheet, secret): sheet for sheet in sheets}
-    by_place = {item.detail[PLACE]: item for item in items}
+    by_version: dict[str, list[Item]] = defaultdict(list)
+    for item in sorted(alike, key=attrgetter("id")):
+        by_version[item.version].append(item)
+    places = {one.place for one in listed}
     found = list[Found]()
-    for place, sheet in places.items():
-        here = by_place.get(place)
-        version = _version(drive, sheet, here)
+    contents = set[str]()
+    for one in listed:
+        version = versions.get(one.place)
         if version is None:
             continue
-        alike = [item for item in items if item.version == version]
+        known = by_version[version]
         # Where ids are paths, one that is not where it was has moved here.
-        moved = [] if drive.keeps_ids else [item for item in alike if item.detail[PLACE] not in places]
-        same = here or (moved[-1] if moved else None)
-        name = same.name if same else _new_name(drive, sheet, secret)
-        is_new = all(item.name != name or item.state is State.ASIDE for item in alike)
-        taken = [item for item in alike if item.name != name and item.state in _TAKEN]
-        twin = is_new and (bool(taken) or any(one.version == version for one in found))
-        found.append(Found(sheet, name, version, place, twin))
+        moved = [] if drive.keeps_ids else [item for item in known if item.detail[PLACE] not in places]
+        same = one.here or (moved[-1] if moved else None)
+        name = same.name if same else _new_name(drive, one.sheet, secret)
+        is_new = all(item.name != name or item.state is State.ASIDE for item in known)
+        taken = any(item.name != name and item.state in _TAKEN for item in known)
+        twin = is_new and (taken or version in contents)
+        contents.add(version)
+        found.append(Found(one.sheet, name, version, one.place, twin))
     return found
 
 
@@ -107,21 +151,13 @@ def find(drive: Drive, sheets: Collection[Sheet], item: Item, secret: bytes) -> 
         DriveError: a checksum could not be had.
     """
     at_its_place = [one for one in sheets if place_of(drive, one, secret) == item.detail.get(PLACE)]
-    others = [] if drive.keeps_ids else [one for one in sheets if one not in at_its_place]
+    # Where ids are paths it may have moved; what has another size has not its content.
+    others = [] if drive.keeps_ids else [one for one in sheets if one.size == item.size and one not in at_its_place]
     for sheet in (*at_its_place, *others):
-        if _version(drive, sheet, None) == item.version:
+        if version_of(drive, sheet) == item.version:
             return sheet
     return None
 
 
 def _new_name(drive: Drive, sheet: Sheet, secret: bytes) -> str:
     return sheet.id if drive.keeps_ids else digest(secret, "sheet", sheet.id, sheet.version)
-
-
-def _version(drive: Drive, sheet: Sheet, known: Item | None) -> str | None:
-    if known is not None and known.detail.get(SEEN) == sheet.version:
-        return known.version
-    try:
-        return content_of(drive, sheet)
-    except (SheetGone, SheetChanged):
-        return None

@@ -40,7 +40,7 @@ def resend(feed: Feed, ledger: Ledger, sheet: str, what: What, now: datetime, *,
     Raises:
         LookupError: no such sheet is over.
     """
-    versions = [item for item in ledger.items(sheets_queue(feed), states=OVER) if item.name == sheet]
+    versions = [item for item in ledger.named(sheets_queue(feed), None, [sheet]) if item.state in OVER]
     if not versions:
         raise LookupError("no sheet of this id is settled or given up")
     ids = {item.id for item in versions}

@@ -16,7 +16,7 @@ from pipelines.core.work import Reason
 from pipelines.domains.residents import intake
 from pipelines.domains.residents.assets import drive as drive_asset
 from pipelines.domains.residents.assets import outcomes, receipts, sheets
-from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.feeds import FEEDS, contract
 from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.sheets import RECEIPTS, outcomes_queue
 from pipelines.domains.residents.writing import Writing, find_missing
@@ -35,9 +35,24 @@ write_jobs = [
 write_receipts = due_job(receipts, "residents_write_receipts", "Write the receipts of the days that changed.")
 
 
+_OFF = "every feed of residents is switched off"
+
+
 def _is_enabled(environment: Environment, feed: str) -> bool:
     enabled: bool = getattr(environment, f"residents_{feed}_enabled")
     return enabled
+
+
+def _begin(
+    environment: Environment, ledger: Ledger, lake: Objects, key: InstallationKey, now: datetime
+) -> list[contract.Feed]:
+    """The feeds that are switched on, once the ledger is sure to know what was sent of them, by this key."""
+    if is_lost(ledger, lake):
+        raise dg.DagsterError("the ledger is lost: run `pipelines ledger restore`, else all would be sent again")
+    feeds = [feed for feed in FEEDS.values() if _is_enabled(environment, feed.name)]
+    if feeds:  # whoever sends none needs neither drive nor key, and may share a ledger with one who does
+        hold_to(key, ledger, now)
+    return feeds
 
 
 @sensor(jobs=send_jobs, minimum_interval_seconds=at_load().residents_seconds, default_status=RUNNING)
@@ -50,17 +65,15 @@ def residents_sheets_dropped(
     installation_key: dg.ResourceParam[InstallationKey],
 ) -> dg.SensorResult:
     """Take dropped sheets of all feeds into the ledger, then ask for a run of each feed in which any are due."""
-    if is_lost(ledger, lake):
-        raise dg.DagsterError("the ledger is lost: run `pipelines ledger restore`, else all would be sent again")
-    feeds = [feed for feed in FEEDS.values() if _is_enabled(environment, feed.name)]
-    if not feeds:  # whoever sends none needs neither drive nor key, and may share a ledger with one who does
-        return dg.SensorResult(skip_reason="every feed of residents is switched off")
     now = utc_now()
-    hold_to(installation_key, ledger, now)
+    feeds = _begin(environment, ledger, lake, installation_key, now)
+    if not feeds:
+        return dg.SensorResult(skip_reason=_OFF)
     taken: dict[str, intake.Intake] = {}
     failed: DriveError | None = None
     try:
-        taken = intake.take_in(feeds, drive, ledger, environment.here_to_help, installation_key.secret, now)
+        seconds = environment.residents_tick_seconds
+        taken = intake.take_in(feeds, drive, ledger, environment.here_to_help, installation_key.secret, now, seconds)
     except DriveError as error:
         failed = error
     asked = [
@@ -90,20 +103,23 @@ def residents_sheets_dropped(
         return dg.SensorResult(due, asset_events=observed)
     seen, new = sum(one.seen for one in taken.values()), sum(one.new.total() for one in taken.values())
     skipped = {one.skip_message for one in asked if isinstance(one, dg.SkipReason)}
-    reason = f"{'; '.join(sorted(filter(None, skipped)))}; {seen} sheets seen, {new} of them new"
+    left = sum(one.left for one in taken.values())
+    told = f"{seen} sheets seen, {new} of them new" + (f", {left} left for the next tick" if left else "")
+    reason = f"{'; '.join(sorted(filter(None, skipped)))}; {told}"
     return dg.SensorResult(skip_reason=reason, asset_events=observed)
 
 
 def _observations(taken: dict[str, intake.Intake]) -> Iterator[dg.AssetObservation]:
     """What this tick found new in the drive."""
     for feed, found in taken.items():
-        if found.new or found.aside:
+        if found.new or found.aside or found.left:
             metadata: dict[str, Any] = {
                 "feed": feed,
                 "sheets": found.new.total(),
                 "bytes": found.bytes,
                 "newest": found.newest.isoformat() if found.newest else None,
                 "set_aside": found.aside,
+                "left_for_the_next_tick": found.left,
             }
             yield dg.AssetObservation(drive_asset.key, metadata=metadata)
 
@@ -135,25 +151,27 @@ def residents_outcomes_due(
 def residents_outcomes_lost(
     environment: dg.ResourceParam[Environment],
     ledger: dg.ResourceParam[Ledger],
+    lake: dg.ResourceParam[Objects],
     drive: dg.ResourceParam[Drive],
     installation_key: dg.ResourceParam[InstallationKey],
 ) -> dg.SkipReason:
     """Look every ten minutes whether the outcomes of the last days are in their folders; the others become due."""
     now = utc_now()
-    lost = sum(_reopen_lost(feed, environment, ledger, drive, installation_key, now) for feed in FEEDS)
-    return dg.SkipReason(f"{lost} outcomes were lost and are written again")
-
-
-def _reopen_lost(
-    feed: str, environment: Environment, ledger: Ledger, drive: Drive, key: InstallationKey, now: datetime
-) -> int:
-    if not _is_enabled(environment, feed):
-        return 0
-    since = now - timedelta(days=environment.residents_outcome_days)
+    feeds = _begin(environment, ledger, lake, installation_key, now)
+    if not feeds:
+        return dg.SkipReason(_OFF)
+    span = Span(intake.day_of(now - timedelta(days=environment.residents_outcome_days)), intake.day_of(now))
     policy = RetryPolicy(environment.residents_attempts)
-    writing = Writing(FEEDS[feed], drive, ledger, policy, key.secret, frozenset())
-    missing = find_missing(writing, Span(intake.day_of(since), intake.day_of(now)))
-    return ledger.reopen(missing, now, Reason.NOT_INTACT)
+    lost, failed = 0, None
+    for feed in feeds:
+        writing = Writing(feed, drive, ledger, policy, installation_key.secret, frozenset())
+        try:
+            lost += ledger.reopen(find_missing(writing, span), now, Reason.NOT_INTACT)
+        except DriveError as error:  # one feed's folders keep nobody from looking into the others'
+            failed = error
+    if failed is not None:
+        raise failed
+    return dg.SkipReason(f"{lost} outcomes were lost and are written again")
 
 
 @sensor(job=write_receipts, minimum_interval_seconds=600, default_status=RUNNING)

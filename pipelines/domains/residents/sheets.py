@@ -15,7 +15,9 @@ from typing import Any
 
 from pipelines.adapters.drive import (
     Drive,
+    DriveBusy,
     DriveDenied,
+    DriveError,
     DriveUnavailable,
     Row,
     SheetChanged,
@@ -24,8 +26,8 @@ from pipelines.adapters.drive import (
 )
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
-from pipelines.core.work import OPEN, Item, NewItem, Outcome, Reason, State
-from pipelines.domains.residents import memory
+from pipelines.core.retry import RetryPolicy, store_unavailable
+from pipelines.core.work import Item, NewItem, Outcome, Reason, State
 from pipelines.domains.residents.batches import Batch, read_batch
 from pipelines.domains.residents.feeds.contract import Context, Feed
 from pipelines.domains.residents.journey import Terms
@@ -104,14 +106,11 @@ class Work:
             # The newer version is, or will be, an item of its own.
             return Outcome(item.id, item.fence, State.SUPERSEDED, reason=Reason.CHANGED)
         except (DriveUnavailable, DriveDenied) as error:
-            reason = Reason.NOT_ALLOWED if isinstance(error, DriveDenied) else Reason.UNREADABLE
-            pause = self.terms.policy.pause(item.attempts + 1, 0.0)
-            due_at = self.now() + pause
-            return Outcome(item.id, item.fence, State.PENDING, attempted=False, due_at=due_at, reason=reason)
+            return wait_for_drive(error, item, self.terms.policy, self.now())
         return self._send(item, batch, held)
 
     def _send(self, item: Item, batch: Batch, held: Callable[[Item], bool]) -> Outcome:
-        versions = [one for one in self.ledger.items(sheets_queue(self.feed)) if one.name == item.name]
+        versions = self.ledger.named(item.queue, item.destination, [item.name])
         place = Place(
             effects_queue(self.feed),
             item.destination,
@@ -133,24 +132,9 @@ class Work:
         )
         outcome = self._settle(item, batch, sending.run(batch, self.api))
         if outcome.state is State.SETTLED:
-            self._drop_orphans()
+            # What is left of rows that an edit took out of their sheet, or changed, will not be had any more.
+            self.ledger.withdraw_orphans(effects_queue(self.feed), self.now())
         return outcome
-
-    def _drop_orphans(self) -> None:
-        """What waits of rows that an edit took out of their sheet, or changed, will not be had any more."""
-        edited = {item.id for item in self.ledger.items(sheets_queue(self.feed), states=[State.SUPERSEDED])}
-        left = self.ledger.items(effects_queue(self.feed), states=OPEN) if edited else ()
-        orphans = [item for item in left if item.parent in edited]
-        if not orphans:
-            return
-        now = self.now()
-        # Those of a run that ended without a word are in nobody's way, and may have happened.
-        ended = [_dropped(item, uncertain=True) for item in orphans if _is_abandoned(item, now)]
-        waiting = [memory.again(item) for item in orphans if item.state is State.PENDING]
-        taken = self.ledger.intend(waiting, self.owner, now, self.terms.lease) if waiting else []
-        mine = [item for item in taken if item.state is State.CLAIMED and item.owner == self.owner]
-        ended += [_dropped(item, uncertain=item.uncertain) for item in mine]
-        self.ledger.settle(ended, now)
 
     def _settle(self, item: Item, batch: Batch, sent: Sent) -> Outcome:
         results: Counter[Result] = batch.unsent + sent.results
@@ -196,6 +180,15 @@ def read(feed: Feed, drive: Drive, item: Item, secret: bytes, excluded: frozense
         return read_batch(lines(rows), feed, context, secret)
 
 
+def wait_for_drive(error: DriveError, item: Item, policy: RetryPolicy, now: datetime) -> Outcome:
+    """The drive is out of order, or wants to be left alone: it is tried for as long as that lasts."""
+    if isinstance(error, DriveBusy):  # a quota is soon there again, however often it was used up
+        due_at = now + policy.pause(1, 0.0, error.retry_after)
+        return Outcome(item.id, item.fence, State.PENDING, attempted=False, due_at=due_at, reason=Reason.BUSY)
+    away = store_unavailable(item, policy, now)
+    return replace(away, reason=Reason.NOT_ALLOWED) if isinstance(error, DriveDenied) else away
+
+
 def lines(rows: Iterable[Row]) -> Iterator[Line]:
     """A drive's rows as lines of a sheet."""
     return (Line(row.cells, row.numbers) for row in rows)
@@ -211,14 +204,6 @@ def requests(feed: Feed, item: Item) -> tuple[NewItem, ...]:
         ),
         NewItem(RECEIPTS, item.partition, version, item.partition, 0, cause=item.queue, joins=True),
     )
-
-
-def _is_abandoned(item: Item, now: datetime) -> bool:
-    return item.state is State.CLAIMED and item.lease_until is not None and item.lease_until < now
-
-
-def _dropped(item: Item, *, uncertain: bool) -> Outcome:
-    return Outcome(item.id, item.fence, State.SUPERSEDED, attempted=False, uncertain=uncertain, reason=item.reason)
 
 
 def _is_doubtful(versions: Collection[Item]) -> bool:

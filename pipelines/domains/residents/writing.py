@@ -27,7 +27,7 @@ from pipelines.domains.residents.outbound import Page, make_workbooks
 from pipelines.domains.residents.outcomes import Outcome, tell_duplicate, tell_unsent
 from pipelines.domains.residents.places import DAY, digest, find, place_of
 from pipelines.domains.residents.sheet import SheetRefused
-from pipelines.domains.residents.sheets import REFUSED, outcomes_queue, read
+from pipelines.domains.residents.sheets import REFUSED, outcomes_queue, read, wait_for_drive
 
 CALLED, SUFFIX, BOOKS, RESULTS, SHEET, SEEN = "called", "suffix", "books", "results", "sheet", "seen"
 """In an outcome's detail: a digest of the sheet's name, what was put behind it, how many spreadsheets, what they count,
@@ -73,14 +73,14 @@ class Writing:
         except SheetChanged:
             return self._again(item, Reason.CHANGED)
         except (DriveDenied, DriveUnavailable) as error:
-            return self._later(item, Reason.NOT_ALLOWED if isinstance(error, DriveDenied) else Reason.UNREADABLE)
+            return wait_for_drive(error, item, self.policy, self.now())
         state = State.PENDING if detail is None else State.SETTLED
         return work.Outcome(item.id, item.fence, state, attempted=detail is not None, detail=detail)
 
     def _find_sheet(self, item: Item) -> Item | None:
         """The newest version of the sheet that is over, unless another one is on its way."""
         name = item.name.rpartition(" ")[0]
-        versions = [one for one in self.ledger.items(sheets_queue(self.feed)) if one.name == name]
+        versions = self.ledger.named(sheets_queue(self.feed), None, [name])
         newest = max(versions, key=_latest, default=None)
         over = [one for one in versions if one.partition == item.partition and one.state in (State.SETTLED, State.DEAD)]
         last = max(over, key=_latest, default=None)
@@ -98,7 +98,8 @@ class Writing:
             return None
         for name, tabs in books:
             self.drive.write(self.feed.name, name, tabs)
-        seen = all(self.drive.outcome(self.feed.name, name) is not None for name, _ in books)
+        names = {name for name, _ in books}
+        seen = self.drive.outcomes(self.feed.name, names).keys() == names
         told = {CALLED: called, SUFFIX: suffix, BOOKS: len(books), RESULTS: results}
         return told | {SHEET: sheet.id, DAY: str(day), SEEN: seen}
 
@@ -134,11 +135,6 @@ class Writing:
             return work.Outcome(item.id, item.fence, State.DEAD, reason=reason)
         due_at = self.now() + self.policy.pause(item.attempts + 1, 0.0)
         return work.Outcome(item.id, item.fence, State.PENDING, due_at=due_at, reason=reason)
-
-    def _later(self, item: Item, reason: Reason) -> work.Outcome:
-        """The drive is out of order: it is tried for as long as that lasts."""
-        due_at = self.now() + self.policy.pause(item.attempts + 1, 0.0)
-        return work.Outcome(item.id, item.fence, State.PENDING, attempted=False, due_at=due_at, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,16 +195,15 @@ def find_missing(writing: Writing, span: Span) -> list[int]:
         return []
     sheets = {item.id: item for item in writing.ledger.items(sheets_queue(feed), span)}
     there = {place_of(drive, one, writing.secret): one for one in drive.sheets([feed.name], writing.now())}
-    missing = list[int]()
+    wanted: dict[int, list[str]] = {}
     for one in written:
         sheet = sheets.get(one.detail[SHEET])
         found = None if sheet is None else there.get(sheet.detail["place"])
-        if found is None or sheet is None:
-            continue
-        wanted = book_names(feed, found.stem + one.detail[SUFFIX], date.fromisoformat(one.detail[DAY]))
-        if any(drive.outcome(feed.name, name) is None for name in wanted[: one.detail[BOOKS]]):
-            missing.append(one.id)
-    return missing
+        if found is not None:
+            books = book_names(feed, found.stem + one.detail[SUFFIX], date.fromisoformat(one.detail[DAY]))
+            wanted[one.id] = books[: one.detail[BOOKS]]
+    seen = drive.outcomes(feed.name, {name for names in wanted.values() for name in names})
+    return [item for item, names in wanted.items() if not seen.keys() >= set(names)]
 
 
 def _latest(item: Item) -> tuple[datetime, int]:

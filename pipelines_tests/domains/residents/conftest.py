@@ -1,4 +1,4 @@
-"""A stand-in of the API that runs, and a council that sends to it."""
+"""A stand-in of the API that runs, and a council that sends to it, from folders or in each form of a drive."""
 
 from __future__ import annotations
 
@@ -15,9 +15,16 @@ from pipelines.environment import Environment
 from pipelines.restore import restore
 from pipelines.sandbox.here_to_help import HereToHelp, running
 from pipelines_tests.domains.residents.council import KEY, Council
+from pipelines_tests.domains.residents.staff import AtGoogle, InFolders, Staff
+from pipelines_tests.servers.google import Google
 
 Open = Callable[[str], Council]
 Lose = Callable[[Council], None]
+
+every_drive = pytest.mark.parametrize("staff", ["folders", "google sheets", "google uploads"], indirect=True)
+every_drive_of_files = pytest.mark.parametrize("staff", ["folders", "google uploads"], indirect=True)
+every_google = pytest.mark.parametrize("staff", ["google sheets", "google uploads"], indirect=True)
+"""Each marks a test whose council has these forms of a drive in turn."""
 
 
 @pytest.fixture
@@ -27,12 +34,22 @@ def api(tmp_path: Path) -> Iterator[HereToHelp]:
 
 
 @pytest.fixture
-def open_council(api: HereToHelp, tmp_path: Path) -> Iterator[Open]:
+def staff(request: pytest.FixtureRequest, tmp_path: Path) -> Staff:
+    """Who drops sheets: into folders, or into what ``every_drive`` says."""
+    form = getattr(request, "param", "folders")
+    if form == "folders":
+        return InFolders(tmp_path / "drive")
+    google: Google = request.getfixturevalue("google")
+    return AtGoogle(google, native=form == "google sheets")
+
+
+@pytest.fixture
+def open_council(api: HereToHelp, staff: Staff, tmp_path: Path) -> Iterator[Open]:
     """Opens the council of a feed; all feeds share a ledger and a drive."""
     with ExitStack() as stack:
 
         def of(feed: str) -> Council:
-            council = Council(tmp_path, api.url, FEEDS[feed])
+            council = Council(tmp_path, api.url, FEEDS[feed], of_staff=staff)
             stack.enter_context(closing(council.ledger))
             return council
 

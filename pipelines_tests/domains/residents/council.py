@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
+import math
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
-from python_calamine import CalamineWorkbook
 
-from pipelines.adapters.drive import Drive, open_drive
+from pipelines.adapters.drive import Drive
 from pipelines.adapters.here_to_help import open_here_to_help
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.working import Shift, work_through
@@ -34,6 +31,7 @@ from pipelines.domains.residents.memory import effects_queue, sheets_queue
 from pipelines.domains.residents.sheets import RESULTS, Work, outcomes_queue
 from pipelines.domains.residents.writing import Writing
 from pipelines_tests.domains.residents.people import cells
+from pipelines_tests.domains.residents.staff import InFolders, Staff
 
 if TYPE_CHECKING:
     from pipelines.sandbox.here_to_help import HereToHelp  # a process that only sends starts faster without it
@@ -48,7 +46,7 @@ TERMS = Terms(8, timedelta(seconds=60), 20, 30, POLICY)
 
 @dataclass
 class Council:
-    """A ledger and a drive under one folder, the API's address, and the time."""
+    """A ledger under a folder, a drive, below it if there is no other, the API's address, and the time."""
 
     folder: Path
     url: str
@@ -57,50 +55,34 @@ class Council:
     terms: Terms = TERMS
     connect_seconds: float = 5
     total_seconds: float = 10
+    of_staff: InitVar[Staff | None] = None
+    staff: Staff = field(init=False)
     ledger: Ledger = field(init=False)
     drive: Drive = field(init=False)
 
-    def __post_init__(self) -> None:
-        for feed in FEEDS:
-            (self.folder / "drive" / feed / "inbound").mkdir(parents=True, exist_ok=True)
+    def __post_init__(self, of_staff: Staff | None) -> None:
         self.ledger = open_ledger(f"sqlite:///{self.folder / 'ledger.db'}")
-        self.drive = open_drive((self.folder / "drive").as_uri(), quiet=timedelta(0))
+        self.staff = of_staff or InFolders(self.folder / "drive")
+        self.drive = self.staff.drive
 
     @property
     def queue(self) -> str:
         """Of the feed's sheets."""
         return sheets_queue(self.feed)
 
-    def path(self, name: str) -> Path:
-        """Where a sheet is."""
-        return self.folder / "drive" / self.feed.name / "inbound" / name
-
     def drop(self, name: str, *rows: Mapping[str, str], more: Sequence[str] = ()) -> None:
         """Put a sheet into the inbound folder, in the place of one of that name: sound rows with changes."""
-        text = io.StringIO()
-        writer = csv.writer(text)
-        writer.writerow([*self.feed.needed, *more])
-        for row in rows:
-            full = cells(self.feed, row)
-            writer.writerow([full[column] for column in self.feed.needed] + ["" for _ in more])
-        self.put(name, text.getvalue().encode())
+        full = [cells(self.feed, row) for row in rows]
+        header = [*self.feed.needed, *more]
+        self.staff.drop(self.feed.name, name, [header, *([one.get(column, "") for column in header] for one in full)])
 
     def put(self, name: str, content: bytes) -> None:
         """Put any file into the inbound folder, whole at once."""
-        fresh = self.folder / "fresh"
-        fresh.write_bytes(content)
-        os.utime(fresh, ns=(self.stamp(), self.stamp()))
-        fresh.rename(self.path(name))
+        self.staff.put(self.feed.name, name, content)
 
-    def stamp(self) -> int:
-        """When what is written now was written, in nanoseconds: no two alike."""
-        now = int(self.now.timestamp()) * 1_000_000_000
-        self._stamps = max(now, getattr(self, "_stamps", 0)) + 1_000_000
-        return self._stamps
-
-    def look(self) -> intake.Intake:
+    def look(self, seconds: float = math.inf) -> intake.Intake:
         """What a tick does: sheets into the ledger."""
-        taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now)
+        taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now, seconds)
         return taken[self.feed.name]
 
     def work(self, owner: str = "run", *, excluded: frozenset[str] = frozenset(), **facts: Any) -> Work:
@@ -148,15 +130,10 @@ class Council:
         """Every outcome that was asked for."""
         return sorted(self.ledger.items(outcomes_queue(self.feed)), key=lambda item: item.id)
 
-    def outbound(self) -> Path:
-        """The folder of the outcomes."""
-        return self.folder / "drive" / self.feed.name / "outbound"
-
-    def told(self, name: str, tab: str) -> list[dict[str, str]]:
+    def told(self, outcome: str, tab: str) -> list[dict[str, str]]:
         """The rows of a tab of an outcome, by its columns; the last of those that stand twice."""
-        sheet = CalamineWorkbook.from_path(self.outbound() / f"{name}.xlsx").get_sheet_by_name(tab)
-        header, *rows = sheet.to_python(skip_empty_area=False)
-        return [dict(zip(map(str, header), map(str, row), strict=True)) for row in rows]
+        header, *rows = self.staff.tab(self.feed.name, outcome, tab)
+        return [dict(zip(header, row, strict=True)) for row in rows]
 
     def settle(self, *, most: int = 50) -> None:
         """Run after run, the clock set on to when work is due, until none is."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -162,11 +164,11 @@ def test_a_sheet_that_was_away_and_is_put_back_is_doubted(
     council.settle()
     before = hold(api)
     council.later(minutes=5)
-    away = council.path("b.csv").rename(council.folder / "away.csv")
+    away = _path(council, "b.csv").rename(council.folder / "away.csv")
     lose_the_ledger(council)
     council.settle()
     council.later(days=1)
-    away.rename(council.path("c.csv"))
+    away.rename(_path(council, "c.csv"))
     council.settle()
     assert hold(api) == before
     assert council.results() == {"sent": 1, "unknown": 1}
@@ -185,11 +187,14 @@ def test_rows_that_the_receipts_tell_of_are_not_sent_again_whatever_sheet_they_a
     assert council.sheet().state is State.PENDING
     _write_receipts(council)
     api.behave()
-    council.path("b.csv").unlink()
+    _path(council, "b.csv").unlink()
     lose_the_ledger(council)
     council.settle()
     council.later(days=1)
     council.drop("c.csv", keyless, rows[0], rows[2])
+    os.utime(_path(council, "c.csv"), (council.now.timestamp(), council.now.timestamp()))
+    council.look()
+    assert not any("doubtful" in item.detail for item in council.sheets())
     council.settle()
     assert hold(api) == (3, 3, 3)
     assert council.results() == {"sent": 1, "sent before": 2}
@@ -202,14 +207,18 @@ def test_a_sheet_that_is_known_is_known_wherever_it_is_put_back(
     council.settle()
     _write_receipts(council)
     calls = len(api.received())
-    away = council.path("b.csv").rename(council.folder / "away.csv")
+    away = _path(council, "b.csv").rename(council.folder / "away.csv")
     lose_the_ledger(council)
     council.settle()
     council.later(days=1)
-    away.rename(council.path("c.csv"))
+    away.rename(_path(council, "c.csv"))
     council.settle()
     assert len(api.received()) == calls
     assert council.sheet().state is State.SETTLED
+
+
+def _path(council: Council, name: str) -> Path:
+    return council.folder / "drive" / council.feed.name / "inbound" / name
 
 
 def _resend(council: Council, what: What) -> None:
@@ -223,7 +232,7 @@ def _is_gone(council: Council) -> None:
     first, second = people(2, council.feed)
     council.drop("a.csv", first, second | {"Account ID": ""})
     council.look()
-    council.path("a.csv").rename(council.folder / "away.csv")
+    _path(council, "a.csv").rename(council.folder / "away.csv")
     while council.sheet().state is State.PENDING:
         council.send()
         council.later(hours=1)
@@ -242,4 +251,4 @@ async def _write_into(council: Council, resident: int, case: int) -> None:
 
 
 def _comes_back(council: Council) -> None:
-    (council.folder / "away.csv").rename(council.path("a.csv"))
+    (council.folder / "away.csv").rename(_path(council, "a.csv"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from pipelines.core.work import Reason, State
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.writing import find_missing
 from pipelines.sandbox.here_to_help import Behaviour, Cut, HereToHelp
-from pipelines_tests.domains.residents.conftest import Open
+from pipelines_tests.domains.residents.conftest import Open, every_drive, every_drive_of_files
 from pipelines_tests.domains.residents.council import Council, people
 
 
@@ -37,6 +36,7 @@ def test_a_sheet_is_written_back_with_what_became_of_each_row(open_council: Open
     assert written.detail["results"] == {"duplicate": 1, "sent": 3}
 
 
+@every_drive
 def test_every_kind_of_outcome_is_told_with_its_reason(council: Council, api: HereToHelp) -> None:
     rows = people(6, council.feed)
     rows[1]["Date of Birth"] = "31/02/2000"
@@ -62,6 +62,22 @@ def test_every_kind_of_outcome_is_told_with_its_reason(council: Council, api: He
     assert [row["reason"] for row in left_out] == ["of another authority"]
 
 
+@every_drive
+def test_no_cell_comes_alive_as_a_formula(council: Council) -> None:
+    """And none is read as a number or a date: whoever opens an outcome sees the very text of the sheet."""
+    rows = people(4, council.feed)
+    texts = ['=HYPERLINK("http://127.0.0.1", "here")', "+44 20 7946 0000", "@SUM(A1)", "'12/11/1998"]
+    for row, text in zip(rows, texts, strict=True):
+        row["Comments"] = text
+    council.drop("a.csv", *rows)
+    council.settle()
+    council.write()
+    told = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "hackney_cases")
+    assert [row["Comments"] for row in told] == texts
+    assert [row["NHS Number"] for row in told] == [row["NHS Number"] for row in rows]
+
+
+@every_drive
 def test_a_sheet_that_is_refused_says_so_to_whoever_dropped_it(council: Council, api: HereToHelp) -> None:
     council.put("a.csv", b"Forename,Surname\nAda,Sample\n")
     council.settle()
@@ -74,21 +90,23 @@ def test_a_sheet_that_is_refused_says_so_to_whoever_dropped_it(council: Council,
     assert api.received() == []
 
 
+@every_drive_of_files
 def test_two_sheets_of_one_name_on_one_day_get_outcomes_of_their_own(council: Council) -> None:
     council.drop("a.csv", *people(1, council.feed))
     council.settle()
     council.write()
-    council.path("a.csv").rename(council.path("b.csv"))
+    council.staff.rename(council.feed.name, "a.csv", "b.csv")
     council.look()
     council.drop("a.csv", *people(1, council.feed, start=5))
     council.settle()
     council.write()
-    names = {path.name for path in council.outbound().glob("Hackney*")}
+    names = {name for name in council.staff.outcomes(council.feed.name) if name.startswith("Hackney")}
     assert len(names) == 2
-    names.remove("Hackney_CT_FOR_UPLOAD_a_2021-11-20.xlsx")
-    assert re.fullmatch(r"Hackney_CT_FOR_UPLOAD_a_[0-9a-f]{8}_2021-11-20\.xlsx", names.pop())
+    names.remove("Hackney_CT_FOR_UPLOAD_a_2021-11-20")
+    assert re.fullmatch(r"Hackney_CT_FOR_UPLOAD_a_[0-9a-f]{8}_2021-11-20", names.pop())
 
 
+@every_drive
 def test_a_lost_outcome_is_written_again_and_nothing_sent(council: Council, api: HereToHelp) -> None:
     council.drop("a.csv", *people(3, council.feed))
     council.settle()
@@ -96,9 +114,8 @@ def test_a_lost_outcome_is_written_again_and_nothing_sent(council: Council, api:
     calls = len(api.received())
     day = Span("2021-11-20", "2021-11-20")
     assert find_missing(council.writing(), day) == []
-    path = council.outbound() / "Hackney_CT_FOR_UPLOAD_a_2021-11-20.xlsx"
     before = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "hackney_cases")
-    path.unlink()
+    council.staff.lose(council.feed.name, "Hackney_CT_FOR_UPLOAD_a_2021-11-20")
     missing = find_missing(council.writing(), day)
     assert council.ledger.reopen(missing, council.now, Reason.NOT_INTACT) == 1
     council.write()
@@ -106,6 +123,7 @@ def test_a_lost_outcome_is_written_again_and_nothing_sent(council: Council, api:
     assert len(api.received()) == calls
 
 
+@every_drive
 def test_an_outcome_of_a_sheet_that_was_edited_since_waits_for_the_newer_one(council: Council) -> None:
     rows = people(2, council.feed)
     council.drop("a.csv", *rows)
@@ -121,20 +139,22 @@ def test_an_outcome_of_a_sheet_that_was_edited_since_waits_for_the_newer_one(cou
     assert [row["outcome"] for row in told] == ["sent", "sent before"]
 
 
-def test_an_outcome_whose_sheet_is_gone_is_given_up_until_it_is_back(council: Council, tmp_path: Path) -> None:
+@every_drive
+def test_an_outcome_whose_sheet_is_gone_is_given_up_until_it_is_back(council: Council) -> None:
     council.drop("a.csv", *people(2, council.feed))
     council.settle()
-    away = council.path("a.csv").rename(tmp_path / "away")
+    bring_back = council.staff.take_away(council.feed.name, "a.csv")
     for _ in range(3):
         council.write()
         council.later(hours=2)
     assert [(item.state, item.reason) for item in council.outcomes()] == [(State.DEAD, Reason.GONE)]
-    away.rename(council.path("a.csv"))
+    bring_back()
     assert council.ledger.reopen([item.id for item in council.outcomes()], council.now, Reason.REPLAYED) == 1
     council.write()
     assert [item.state for item in council.outcomes()] == [State.SETTLED]
 
 
+@every_drive
 def test_a_sheet_that_changes_while_its_outcome_is_made_leaves_none(
     council: Council, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,4 +167,4 @@ def test_a_sheet_that_changes_while_its_outcome_is_made_leaves_none(
     monkeypatch.setattr(council.drive, "read", changed)
     (item,) = council.write()
     assert (item.state, item.reason) == (State.PENDING, Reason.CHANGED)
-    assert list(council.outbound().glob("*.xlsx")) == []
+    assert council.staff.outcomes(council.feed.name) == []

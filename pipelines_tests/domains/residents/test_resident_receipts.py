@@ -94,6 +94,22 @@ def test_an_edit_of_a_sheet_that_may_have_been_sent_repeats_no_note(
     assert not any("doubtful" in item.detail for item in council.sheets() if item.state is State.SETTLED)
 
 
+def test_what_the_first_looks_had_no_time_for_may_have_been_sent_as_well(
+    council: Council, api: HereToHelp, lose_the_ledger: Lose
+) -> None:
+    """However long it takes until all that was there has been looked at."""
+    for number in range(3):
+        council.drop(f"{number}.csv", *people(1, council.feed, number))
+        council.settle()
+    before = hold(api)
+    lose_the_ledger(council)
+    while council.look(seconds=-1).left:
+        council.later(hours=1)
+    assert all(item.detail["doubtful"] for item in council.sheets())
+    council.settle()
+    assert hold(api) == before
+
+
 def test_a_call_that_is_put_off_leaves_the_doubt(council: Council, api: HereToHelp, lose_the_ledger: Lose) -> None:
     council.drop("b.csv", *people(2, council.feed))
     council.settle()
