@@ -40,8 +40,8 @@ class RetryConfig(Tried):
     effects: Effects = Field(
         default=Effects.given_up,
         description="Which effects are had again: those that were given up, or refused, or of which it is unknown "
-        "whether they happened (they may then happen twice), or everything (what is there is found, no note is added "
-        "twice).",
+        "whether they happened (those without a key may then be there twice), or everything (what is there is found, "
+        "no note is added twice).",
     )
 
 

@@ -129,7 +129,7 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
         row: to be sent.
         found: the versions.
         now: the time.
-        is_doubtful: whether a request that the ledger does not know may be there.
+        is_doubtful: whether effects that the ledger does not know may be there.
     """
     by_name: dict[str, list[Item]] = {}
     for item in found:
@@ -138,7 +138,9 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
     items = tuple(next((item for item in by_name.get(name, ()) if item.version == content), None) for name in own)
     others = [item for item in by_name.get(own[0], ()) if item.version != content]
     standings = {
-        effect.name: _standing(item, now) for effect, item in zip(plan.effects, items, strict=True) if item is not None
+        effect.name: _standing(item, is_repeatable=plan.is_repeatable)
+        for effect, item in zip(plan.effects, items, strict=True)
+        if item is not None
     }
     # An extra case and its note are the same whatever the row says: what another version had of them is there.
     of_case = {kind: by_name.get(own[place], []) for kind in _OF_CASE if (place := plan.find(kind)) is not None}
@@ -148,6 +150,8 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
     is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
     if items[0] is None and (is_doubtful or is_unclear):
         standings[Kind.REQUEST] = Standing.UNKNOWN
+    if is_doubtful and not of_case.get(Kind.CASE_NOTE):
+        standings[Kind.CASE_NOTE] = Standing.UNKNOWN
     request = items[0]
     progress = begin(
         plan,
@@ -157,8 +161,8 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
         case=_find_last(of_case.get(Kind.CASE, ()), CASE),
         earlier=_find_last(others, REQUEST),
     )
-    if request is not None and ADDRESS_LEFT_OUT in request.detail:
-        progress = replace(progress, address_left_out=True)
+    left_out = request is not None and ADDRESS_LEFT_OUT in request.detail
+    progress = replace(progress, address_left_out=left_out, is_doubtful=is_doubtful)
     waiting = [due for item in items if item is not None and (due := _due(item, now)) is not None]
     dead = [item for item in items if item is not None and item.state is State.DEAD]
     words = next((item.detail[WORDS] for item in dead if WORDS in item.detail), "")
@@ -211,14 +215,15 @@ def is_open(plan: Plan, progress: Progress) -> bool:
     return any(standing in ASKED_FOR for standing in progress.standings)
 
 
-def _standing(item: Item, now: datetime) -> Standing:
+def _standing(item: Item, *, is_repeatable: bool) -> Standing:
     if item.state is State.SETTLED:
         return Standing.THERE if THERE in item.detail else Standing.DONE
     if item.state is State.DEAD and item.reason in REFUSALS:
         return Standing.REFUSED
     # Who has it sent again by hand takes the risk, where nothing could tell. With its sheet it may have been withdrawn.
     waits = item.state in (State.PENDING, State.SUPERSEDED)
-    if waits and item.reason == Reason.REPLAYED and not item.detail:
+    was_never_had = item.detail.keys() <= {WORDS}
+    if waits and item.reason == Reason.REPLAYED and was_never_had and not is_repeatable:
         return Standing.OPEN
     return Standing.UNKNOWN if _may_have_left(item) else Standing.OPEN
 
