@@ -82,7 +82,13 @@ def write_day(lake: Objects, ledger: Ledger, day: str) -> dict[str, Any]:
         LedgerLost: the ledger does not know what the receipts tell of, and must not take their place.
     """
     refuse_if_lost(ledger, lake)
-    return put_table(lake, _key(day), SCHEMA, _parts(ledger, day), lambda: make_whole(ledger, utc_now()))
+    # Counted before the effects are read: what changes meanwhile is asked for again.
+    changed = {queue: ledger.unrecorded(queue).get(day) for queue in map(effects_queue, FEEDS.values())}
+    facts = put_table(lake, _key(day), SCHEMA, _parts(ledger, day), lambda: make_whole(ledger, utc_now()))
+    for queue, changes in changed.items():
+        if changes is not None:
+            ledger.recorded(queue, {day: changes})
+    return facts
 
 
 def write_sheets(lake: Objects, ledger: Ledger, feed: str, day: str) -> dict[str, Any]:
