@@ -10,6 +10,7 @@ from itertools import islice
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.adapters.installation import InstallationKey, OtherKey, hold_to
 from pipelines.adapters.ledger import open_ledger
 from pipelines.adapters.ledger.working import Shift, work_through
 from pipelines.adapters.objects import open_objects
@@ -20,10 +21,11 @@ from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.resending import What, resend
 from pipelines.domains.residents.sheets import RECEIPTS
 from pipelines.environment import Environment
+from pipelines.lost import is_lost
 from pipelines.restore import restore
 from pipelines.sandbox.here_to_help import Behaviour, HereToHelp
 from pipelines_tests.domains.residents.conftest import Open
-from pipelines_tests.domains.residents.council import NOW, POLICY, Council, hold, people
+from pipelines_tests.domains.residents.council import NOW, POLICY, SECRET, Council, hold, people
 
 DAY = "2021-11-20"
 
@@ -146,6 +148,30 @@ def test_receipts_are_asked_for_once_for_what_changed(council: Council) -> None:
     council.settle()
     assert write_due(council) == ["2021-11-21"]
     assert write_due(council) == []
+
+
+def test_a_ledger_that_was_restored_takes_no_other_key(council: Council, lose_the_ledger: Lose) -> None:
+    """The key's file lies beside the ledger's: who loses their disk has both made anew."""
+    hold_to(InstallationKey(SECRET), council.ledger, council.now)
+    council.drop("a.csv", *people(1, council.feed))
+    council.settle()
+    write_due(council)
+    lose_the_ledger(council)
+    with pytest.raises(OtherKey):
+        hold_to(InstallationKey(bytes(32)), council.ledger, council.now)
+    hold_to(InstallationKey(SECRET), council.ledger, council.now)
+
+
+def test_a_ledger_lost_before_the_first_receipts_is_known_to_be_lost(council: Council, lose_the_ledger: Lose) -> None:
+    """The day's table is in the lake as soon as a run ends; receipts follow within ten minutes."""
+    lake = open_objects((council.folder / "lake").as_uri())
+    council.drop("a.csv", *people(1, council.feed))
+    council.settle()
+    receipts.write_sheets(lake, council.ledger, council.feed.name, DAY)
+    with closing(open_ledger(f"sqlite:///{council.folder / 'unknown.db'}")) as fresh:
+        assert is_lost(fresh, lake)
+    lose_the_ledger(council)
+    assert not is_lost(council.ledger, lake)
 
 
 @pytest.mark.parametrize("feed", FEEDS)
