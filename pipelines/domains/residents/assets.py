@@ -259,6 +259,7 @@ def _metadata(totals: Totals) -> dict[str, Any]:
         "bytes": totals.bytes,
         "rows_read": totals.rows,
         **{f"rows_{result.replace(' ', '_')}": count for result, count in sorted(totals.results.items())},
+        "rows_replaced": totals.replaced,
         "row_reasons": dict(totals.row_reasons),
         "reasons": dict(totals.reasons),
     }
