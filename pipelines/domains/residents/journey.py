@@ -187,6 +187,8 @@ class Journey:
             before = self._progress
             self._learn(step, answer)
             await self._record_found(before)
+            if self._progress.is_anothers:
+                await self._give_up(Reason.CONFLICT)
             return
         if not self._terms.policy.exhausted(self._tries + 1):
             raise Waits(self._now() + self._terms.policy.pause(self._tries + 1, 0.0), counts=True)
@@ -218,8 +220,11 @@ class Journey:
             if place not in known
         ]
         request, annotated = items[0], {}
-        if after.resident != before.resident and request is not None and request.state is State.SETTLED:
-            request = replace(request, detail={**request.detail, memory.RESIDENT: after.resident})
+        whose = {memory.ANOTHERS: True} if after.is_anothers else {memory.RESIDENT: after.resident}
+        is_new = (after.resident, after.is_anothers) != (before.resident, before.is_anothers)
+        if is_new and request is not None and request.state is State.SETTLED:
+            told = {name: value for name, value in request.detail.items() if name != memory.ANOTHERS}
+            request = replace(request, detail=told | whose)
             annotated = {request.id: request.detail}
             self._keep((0,), [request])
         if outcomes or absent or annotated:
