@@ -44,7 +44,7 @@ READS: Mapping[type, frozenset[str]] = {
     Objects: frozenset({"url", "head", "get", "get_part", "stream", "list"}),
     Uploads: frozenset({"batches", "folder"}),
     Https: frozenset({"destination", "head"}),
-    Drive: frozenset({"url", "keeps_ids", "sheets", "sha256", "read", "outcome"}),
+    Drive: frozenset({"url", "keeps_ids", "sheets", "sha256", "read", "outcomes"}),
     HereToHelp: frozenset({"destination", "get_help_request", "get_resident_requests", "ping"}),
 }
 """What each protocol has that changes nothing; all else is an effect."""

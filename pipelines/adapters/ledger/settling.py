@@ -174,9 +174,9 @@ def withdraw_orphans(connection: sa.Connection, queue: str, now: datetime) -> in
     left = sa.or_(work.c.state == State.PENDING, sa.and_(work.c.state == State.CLAIMED, work.c.lease_until < now))
     orphans = sa.select(work.c.id, work.c.state).where(work.c.queue == queue, is_open(), left, is_orphaned())
     rows = connection.execute(orphans.order_by(work.c.id).with_for_update(of=work, key_share=True)).all()
-    for chunk in chunks([row.id for row in rows if row.state is State.PENDING]):
+    for chunk in chunks([row.id for row in rows if row.state == State.PENDING]):
         _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED)
-    for chunk in chunks([row.id for row in rows if row.state is State.CLAIMED]):
+    for chunk in chunks([row.id for row in rows if row.state == State.CLAIMED]):
         # Whoever held it ended without a word: it may have happened.
         _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED, uncertain=True, lease_until=None)
     return len(rows)
