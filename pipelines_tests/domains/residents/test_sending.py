@@ -178,3 +178,20 @@ def test_a_row_that_is_edited_twice_in_an_outage_and_then_taken_out_holds_up_no_
     assert [item.state for item in council.sheets()] == [State.SUPERSEDED] * 2 + [State.SETTLED] * 2
     assert council.effect_states()[State.PENDING] == 0
     assert hold(api) == (2, 2, 2)
+
+
+def test_an_edit_loses_no_case_note_that_waits(open_council: Open, api: HereToHelp) -> None:
+    """The extra case is made and its note put off; that the case is there does not tell that its note is."""
+    council = open_council("self_isolation")
+    (row,) = people(1, council.feed)
+    api.behave(Behaviour(status=429, calls=Call.POST_CASE_NOTE))
+    council.drop("a.csv", row | {"Comments": ""})
+    council.look()
+    council.send()
+    assert hold(api) == (1, 2, 0)
+    api.behave()
+    council.later(minutes=5)
+    council.drop("a.csv", row | {"Comments": "", "Phone2": "02011112222"})
+    council.settle()
+    assert council.results() == {"sent": 1}
+    assert hold(api) == (1, 2, 1)
