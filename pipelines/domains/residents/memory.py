@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from pipelines.core.retry import LONGEST_PAUSE
 from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines.domains.residents.batches import ToSend
 from pipelines.domains.residents.effects import is_parked, next_step
@@ -28,6 +29,8 @@ THERE = "there"
 """In an item's detail: the effect had happened before, or was not needed."""
 
 ADDRESS_LEFT_OUT = "address left out"
+READS = "failed reads"
+"""In a settled request's detail: how often who it is of could not be read."""
 WORDS = "words"
 """In an item's detail: why it was refused, as far as that is nobody's data."""
 
@@ -106,7 +109,8 @@ class Memory:
     Attributes:
         items: of its effects, None where the ledger has none.
         progress: as far as the ledger tells.
-        due_at: before then nothing is to be tried, since an answer failed or another run holds an effect.
+        due_at: before then nothing is to be tried, nor anything that follows: an answer failed, a lost call may still
+            be under way, or another run holds an effect.
         given_up: whether something of it was tried often enough.
         words: of a refusal.
     """
@@ -132,6 +136,7 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
         is_doubtful: whether effects that the ledger does not know may be there.
     """
     by_name: dict[str, list[Item]] = {}
+    found = list(found)
     for item in found:
         by_name.setdefault(item.name, []).append(item)
     plan, content, own = row.plan, row.identity.content, names(row)
@@ -163,7 +168,9 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
     )
     left_out = request is not None and ADDRESS_LEFT_OUT in request.detail
     progress = replace(progress, address_left_out=left_out, is_doubtful=is_doubtful)
-    waiting = [due for item in items if item is not None and (due := _due(item, now)) is not None]
+    # Another version's call may still be under way as well, and come in after ours.
+    waited_for = [item for item in found if item.version == content or _may_have_left(item)]
+    waiting = [due for item in waited_for if (due := _due(item, now)) is not None]
     dead = [item for item in items if item is not None and item.state is State.DEAD]
     words = next((item.detail[WORDS] for item in dead if WORDS in item.detail), "")
     given_up = any(item.reason not in REFUSALS for item in dead)
@@ -242,9 +249,11 @@ def _may_have_left(item: Item) -> bool:
 
 
 def _due(item: Item, now: datetime) -> datetime | None:
+    """Until when an item is to be left alone; a lost call may be under way until then, whatever became of its item."""
     if item.state is State.CLAIMED and item.lease_until is not None and item.lease_until >= now:
         return item.lease_until
-    return item.due_at if item.state is State.PENDING and item.due_at > now else None
+    waits = item.state is State.PENDING or (item.uncertain and item.state in (State.DEAD, State.SUPERSEDED))
+    return item.due_at if waits and now < item.due_at <= now + LONGEST_PAUSE else None
 
 
 def _find_last(versions: Sequence[Item], name: str) -> int | None:
