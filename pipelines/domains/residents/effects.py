@@ -27,9 +27,12 @@ from pipelines.domains.residents.calls import (
     Step,
     Unanswered,
 )
+from pipelines.domains.residents.feeds.contract import ExtraCase
+from pipelines.domains.residents.matching import are_strangers
 from pipelines.domains.residents.notes import has_note
 from pipelines.domains.residents.progress import ASKED_FOR, Kind, Plan, Progress, Standing
-from pipelines.domains.residents.replies import HelpRequest
+from pipelines.domains.residents.replies import Case, HelpRequest
+from pipelines.domains.residents.rows import Payload
 
 _ADDRESS = ("AddressFirstLine", "Postcode")
 """The API replaces the resident's whole address if it gets both."""
@@ -40,7 +43,7 @@ def next_step(plan: Plan, progress: Progress) -> Step | None:
     standing = progress.standings[0]
     if standing in ASKED_FOR:
         return _next_for_request(plan, progress)
-    if standing is Standing.REFUSED or progress.request is None:
+    if standing is Standing.REFUSED or progress.request is None or progress.is_anothers:
         return None
     return _next_for_notes(plan, progress, progress.request) or _next_for_case(plan, progress)
 
@@ -85,7 +88,7 @@ def _next_for_request(plan: Plan, progress: Progress) -> Step | None:
     if not plan.feed.has_whole_address and all(name in payload for name in _ADDRESS) and progress.earlier is not None:
         if progress.seen is None:
             return ReadRequest(progress.earlier)
-        if _is_same_postcode(payload["Postcode"], progress.seen.postcode):
+        if _is_at_home(payload, progress.seen):
             payload = {name: value for name, value in payload.items() if name not in _ADDRESS}
     effects: tuple[int, ...] = (0,)
     note = plan.find(Kind.NOTE)
@@ -135,13 +138,19 @@ def _learn_request(plan: Plan, progress: Progress, step: CreateRequest, made: in
     standings = progress.mark(Standing.DONE, *step.effects)
     made_known = replace(progress, standings=standings, request=made, address_left_out=left_out)
     seen = progress.seen
-    return _learn_read(plan, made_known, seen) if seen is not None and seen.id == made else made_known
+    if seen is None or seen.id != made:
+        return made_known
+    if are_strangers(plan.row.payload, seen.fields):  # as it was before: who it is of may have been mended by this
+        return replace(made_known, seen=None)
+    return _learn_read(plan, made_known, seen)
 
 
 def _learn_read(plan: Plan, progress: Progress, seen: HelpRequest) -> Progress:
     if progress.standings[0] in ASKED_FOR:  # it is the request of an earlier version, read for its address
         return replace(progress, seen=seen)
     of_case = seen.id == progress.case
+    if not of_case and are_strangers(plan.row.payload, seen.fields):
+        return replace(progress, is_anothers=True)
     kind = Kind.CASE_NOTE if of_case else Kind.NOTE
     standings = tuple(
         (Standing.THERE if has_note(seen.notes, effect.text) else Standing.OPEN)
@@ -158,12 +167,21 @@ def _learn_cases(plan: Plan, progress: Progress, answer: Cases) -> Progress:
     case, note, extra = plan.find(Kind.CASE), plan.find(Kind.CASE_NOTE), plan.feed.extra_case
     if case is None or note is None or extra is None:
         raise ValueError("no case was asked for")
-    there = [one.id for one in answer.cases if one.help_needed == extra.help_needed]
+    there = [one for one in answer.cases if one.help_needed == extra.help_needed]
     if not there:
         return replace(progress, standings=progress.mark(Standing.OPEN, case), has_no_case=True)
-    if progress.standings[case] is Standing.UNKNOWN:  # there was none before ours was asked for: the newest is ours
-        return replace(progress, standings=progress.mark(Standing.DONE, case), case=max(there))
-    return replace(progress, standings=progress.mark(Standing.THERE, case, note))
+    # When ours was asked for there was none, so the newest is ours. If that is forgotten it is told by how it looks.
+    is_asked_for = progress.standings[case] is Standing.UNKNOWN
+    ours = [one for one in there if is_asked_for or (progress.is_doubtful and _lacks_its_note(one, extra))]
+    if not ours:
+        return replace(progress, standings=progress.mark(Standing.THERE, case, note))
+    return replace(progress, standings=progress.mark(Standing.DONE, case), case=max(one.id for one in ours))
+
+
+def _lacks_its_note(case: Case, extra: ExtraCase) -> bool:
+    """Whether a case is as ours are until they get their note: made of just that, by nobody who left a word."""
+    is_as_made = all(case.fields.get(name) == value for name, value in extra.payload.items())
+    return is_as_made and not case.fields.get("Metadata") and case.fields.get("CaseNotes") in (None, "[]")
 
 
 def _forget(progress: Progress, step: Step) -> Progress:
@@ -176,5 +194,7 @@ def _forget(progress: Progress, step: Step) -> Progress:
     return replace(progress, standings=standings)
 
 
-def _is_same_postcode(one: str, other: str) -> bool:
-    return "".join(one.split()).upper() == "".join(other.split()).upper()
+def _is_at_home(payload: Payload, seen: HelpRequest) -> bool:
+    """Whether the postcode is the one that is stored of the same person."""
+    one, other = ("".join(str(fields.get("Postcode") or "").split()).upper() for fields in (payload, seen.fields))
+    return one == other and not are_strangers(payload, seen.fields)

@@ -133,8 +133,8 @@ class Journey:
         if answer is not None and not isinstance(answer, Gone):
             await self._settle(step, items, answer, outcome)
         elif outcome.state is State.SETTLED or outcome.reason in REFUSALS:
-            refused = replace(outcome, state=State.DEAD, reason=outcome.reason or Reason.CONFLICT)
-            await self._end(step.effects, items, replace(refused, detail=self._words(reply)))
+            reason = outcome.reason or Reason.CONFLICT
+            await self._end(step.effects, items, outcome, state=State.DEAD, reason=reason, detail=self._words(reply))
             self._learn(step, Refused())
         else:
             await self._fail(step, items, outcome)
@@ -146,9 +146,9 @@ class Journey:
         detail: dict[str, Any] = {str(kind): answer.id} if isinstance(answer, Made) else {}
         if kind is Kind.REQUEST and self._progress.address_left_out:
             detail[memory.ADDRESS_LEFT_OUT] = True
-        await self._end(step.effects, items, replace(outcome, state=State.SETTLED, reason=None, detail=detail))
-        # What was read before may show, now that the request is known, that its note is there.
-        await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
+        await self._end(step.effects, items, outcome, state=State.SETTLED, reason=None, detail=detail)
+        if before.seen is not None:  # it may show, now that the request is known, that its note is there
+            await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
 
     async def _fail(self, step: Step, items: Sequence[Item], outcome: Outcome) -> None:
         """The call failed, or nobody knows: it is tried again later, or no more."""
@@ -162,10 +162,10 @@ class Journey:
         if outcome.uncertain:
             self._mark(Standing.UNKNOWN, *step.effects)
 
-    async def _end(self, places: Sequence[int], items: Sequence[Item], outcome: Outcome) -> None:
+    async def _end(self, places: Sequence[int], items: Sequence[Item], outcome: Outcome, **but: Any) -> None:
         """Record what became of effects, of all of them alike."""
         outcomes = [
-            replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain)
+            replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain, **but)
             for item in items
         ]
         await self._ledger.settle(outcomes)
@@ -186,6 +186,8 @@ class Journey:
         self._gate.hear(reply, 0 if read_for is None else read_for.id, well=True)
         self._learn(step, answer)
         await self._record_found(before)
+        if self._progress.is_anothers:
+            await self._give_up(Reason.CONFLICT, *self._asked())
 
     async def _put_off(self, reply: Reply[Any]) -> None:
         """A read failed: it counts with all that is still asked for, or with the request if that is nothing."""
@@ -229,8 +231,11 @@ class Journey:
             if place not in known
         ]
         request, annotated = items[0], {}
-        if after.resident != before.resident and request is not None and request.state is State.SETTLED:
-            request = replace(request, detail={**request.detail, memory.RESIDENT: after.resident})
+        whose = {memory.ANOTHERS: True} if after.is_anothers else {memory.RESIDENT: after.resident}
+        is_new = (after.resident, after.is_anothers) != (before.resident, before.is_anothers)
+        if is_new and request is not None and request.state is State.SETTLED:
+            told = {name: value for name, value in request.detail.items() if name != memory.ANOTHERS}
+            request = replace(request, detail=told | whose)
             annotated = {request.id: request.detail}
             self._keep((0,), [request])
         if outcomes or absent or annotated:

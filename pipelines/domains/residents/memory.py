@@ -28,6 +28,9 @@ REQUEST, RESIDENT, CASE = "request", "resident", "case"
 THERE = "there"
 """In an item's detail: the effect had happened before, or was not needed."""
 
+ANOTHERS = "another's"
+"""In a request's detail: it was seen to be another person's."""
+
 ADDRESS_LEFT_OUT = "address left out"
 READS = "failed reads"
 """In a settled request's detail: how often who it is of could not be read."""
@@ -140,7 +143,7 @@ class Memory:
         return any(item is not None and item.parent == sheet for item in self.items)
 
 
-def recall(row: ToSend, found: Iterable[Item], now: datetime, place: Place) -> Memory:
+def recall(row: ToSend, found: Sequence[Item], now: datetime, place: Place) -> Memory:
     """How far a row is, by all versions of its effects' names that the ledger has.
 
     Args:
@@ -150,7 +153,6 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, place: Place) -> M
         place: of its effects.
     """
     by_name: dict[str, list[Item]] = {}
-    found = list(found)
     for item in found:
         by_name.setdefault(item.name, []).append(item)
     plan, content, own = row.plan, row.identity.content, names(row)
@@ -160,21 +162,24 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, place: Place) -> M
     items = items if newer is None else (newer, *items[1:])
     others = [item for item in by_name.get(own[0], ()) if item.version != content]
     standings = {
-        effect.name: _standing(item, now) for effect, item in zip(plan.effects, items, strict=True) if item is not None
+        effect.name: _standing(item, is_repeatable=plan.is_repeatable)
+        for effect, item in zip(plan.effects, items, strict=True)
+        if item is not None
     }
     # An extra case and its note are the same whatever the row says: what another version had of them is there.
     of_case = {kind: by_name.get(own[which], []) for kind in _OF_CASE if (which := plan.find(kind)) is not None}
     for kind, versions in of_case.items():
         standings.setdefault(kind, _standing_of_any(versions))
+    request = items[0]
+    if place.is_doubtful and not of_case.get(Kind.CASE_NOTE):
+        standings[Kind.CASE_NOTE] = Standing.UNKNOWN
     # What went with an earlier version's request can't be told while nobody knows whether that was received.
     is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
-    request = items[0]
-    is_untried = standings.get(Kind.REQUEST, Standing.OPEN) is Standing.OPEN
     if request is None:
         is_unclear = is_unclear or place.is_doubtful
     elif request.reason == Reason.REPLAYED:
-        is_unclear = False
-    if is_untried and is_unclear:
+        is_unclear = is_unclear and plan.is_repeatable
+    if is_unclear and standings.get(Kind.REQUEST, Standing.OPEN) is Standing.OPEN:
         standings[Kind.REQUEST] = Standing.UNKNOWN
     progress = begin(
         plan,
@@ -184,14 +189,17 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, place: Place) -> M
         case=_find_last(of_case.get(Kind.CASE, ()), CASE),
         earlier=_find_last(others, REQUEST),
     )
-    if request is not None and ADDRESS_LEFT_OUT in request.detail:
-        progress = replace(progress, address_left_out=True)
+    left_out = request is not None and ADDRESS_LEFT_OUT in request.detail
+    progress = replace(progress, address_left_out=left_out, is_doubtful=place.is_doubtful)
     # Another version's call may still be under way as well, and come in after ours.
     waited_for = [item for item in found if item.version == content or _may_have_left(item)]
     waiting = [due for item in waited_for if (due := _due(item, now)) is not None]
     dead = [item for item in items if item is not None and item.state is State.DEAD]
     words = next((item.detail[WORDS] for item in dead if WORDS in item.detail), "")
     given_up = any(item.reason not in REFUSALS for item in dead)
+    is_over = all(item is None or item.state in (State.SETTLED, State.DEAD) for item in items)
+    if request is not None and ANOTHERS in request.detail and is_over:
+        progress = replace(progress, is_anothers=True)
     return Memory(items, progress, max(waiting, default=None), given_up, words)
 
 
@@ -202,12 +210,11 @@ def is_outdated(row: ToSend, found: Iterable[Item], place: Place) -> bool:
     """
     if not row.plan.is_repeatable:
         return False
-    first = names(row)[0]
-    versions = [item for item in found if item.name == first]
-    own = next((item for item in versions if item.version == row.identity.content), None)
+    requests = [item for item in found if item.name == names(row)[0]]
+    own = next((item for item in requests if item.version == row.identity.content), None)
     if own is None or own.state is not State.SETTLED:
         return False
-    sent = [item for item in versions if item.state is State.SETTLED or _may_have_left(item)]
+    sent = [item for item in requests if item.state is State.SETTLED or _may_have_left(item)]
     return any(_last_sent(item) > _last_sent(own) and place.comes_after(item.parent) for item in sent)
 
 
@@ -233,14 +240,15 @@ def is_open(plan: Plan, progress: Progress) -> bool:
     return any(standing in ASKED_FOR for standing in progress.standings)
 
 
-def _standing(item: Item, now: datetime) -> Standing:
+def _standing(item: Item, *, is_repeatable: bool) -> Standing:
     if item.state is State.SETTLED:
         return Standing.THERE if THERE in item.detail else Standing.DONE
     if item.state is State.DEAD and item.reason in REFUSALS:
         return Standing.REFUSED
     # Who has it sent again by hand takes the risk, where nothing could tell. With its sheet it may have been withdrawn.
     waits = item.state in (State.PENDING, State.SUPERSEDED)
-    if waits and item.reason == Reason.REPLAYED and not item.detail:
+    was_never_had = item.detail.keys() <= {WORDS}
+    if waits and item.reason == Reason.REPLAYED and was_never_had and not is_repeatable:
         return Standing.OPEN
     return Standing.UNKNOWN if _may_have_left(item) else Standing.OPEN
 
