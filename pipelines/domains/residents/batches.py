@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, dropwhile, islice, takewhile
 
 from pipelines.domains.residents.faults import Rejected, Skipped
 from pipelines.domains.residents.feeds.contract import Context, Feed
@@ -64,9 +64,14 @@ class Batch:
         """How many rows are to be sent."""
         return len(self.rows) - self.unsent.total()
 
-    def groups(self) -> Iterator[Iterator[int]]:
-        """Places of rows to be sent: those of a group one after another, the groups in any order."""
-        for first in self._schedule.first():
+    def groups(self, start: int = 0) -> Iterator[Iterator[int]]:
+        """Places of rows to be sent: those of a group one after another, the groups in any order.
+
+        Those come first that begin at ``start`` or behind it.
+        """
+        behind = dropwhile(lambda first: first < start, self._schedule.first())
+        before = takewhile(lambda first: first < start, self._schedule.first())
+        for first in chain(behind, before):
             if self._is_sent[first]:
                 yield self._group(first)
 

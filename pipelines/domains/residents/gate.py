@@ -65,6 +65,8 @@ class Gate:
         now = self._now()
         chance = random.random()  # noqa: S311 (spreads pauses, guards nothing)
         outcome, self.circuit = conclude(item, sent(reply), self.circuit, self._policy, now, chance)
+        if outcome.state is State.PENDING and self.circuit.is_open:
+            outcome = replace(outcome, due_at=self._after_others())
         if not reply.is_unknown:
             return replace(outcome, uncertain=item.uncertain)
         # A call may go on behind a gateway that gave it up: what is read before it is over says nothing.
@@ -74,7 +76,7 @@ class Gate:
         """What becomes of an effect that was not called for, since a read before it failed; and of the circuit."""
         self.hear(reply, item.id, well=False)
         if self.circuit.is_open:
-            return replace(put_back(item), due_at=self.again_at())
+            return replace(put_back(item), due_at=self._after_others())
         attempts = item.attempts + 1
         if self._policy.exhausted(attempts):
             return Outcome(item.id, item.fence, State.DEAD, uncertain=item.uncertain, reason=Reason.TOO_MANY_ATTEMPTS)
@@ -94,6 +96,10 @@ class Gate:
         if self.circuit.is_open:
             return max(self.circuit.probe_at or now, now)
         return now + self._policy.pause(1, 0.0) if self.stopped is Reason.NOT_ALLOWED else now
+
+    def _after_others(self) -> datetime:
+        """When the effect that failed while the API was out of order is tried again: it may be at fault itself."""
+        return self.again_at() + 2 * self._policy.pause(1, 0.0)
 
     def _is_open(self) -> bool:
         if self.stopped is None and self.circuit.allowance(self._now()) == 0:

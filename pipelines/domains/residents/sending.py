@@ -6,11 +6,12 @@ Here: which row is sent when, and what became of them all. Not here: a row's cal
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
@@ -121,14 +122,18 @@ class Sending:
         if left := batch.sent - self.done.results.total():
             self.done.results[Result.WAITING] = left
         if gate.stopped is not None:
-            self._wait_until(gate.again_at())
+            # Of the sheets that wait for the API now one, now another is the first to try whether it is back.
+            spread = self.terms.policy.pause(1, 0.0) * random.random()  # noqa: S311 (guards nothing)
+            self.done.due_at = gate.again_at() + (spread if gate.circuit.is_open else timedelta(0))
             self.done.stopped = gate.stopped
         if gate.circuit != before:
             self.ledger.set_circuit(self.circuit, gate.circuit)
 
     async def _look(self, batch: Batch, groups: asyncio.Queue[_Group | None], together: Together, gate: Gate) -> None:
         """Hand out the groups, with what the ledger knows of each one's first row."""
-        remaining = batch.groups()
+        # While the API is out of order whoever is first tries whether it is back: let that not always be the same row.
+        start = random.randint(0, len(batch.rows)) if gate.circuit.is_open else 0  # noqa: S311 (guards nothing)
+        remaining = batch.groups(start)
         try:
             while not self._errors and not gate.stopped and (some := list(islice(remaining, LOOKED_UP))):
                 firsts = [(next(group), group) for group in some]

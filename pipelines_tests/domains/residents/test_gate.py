@@ -81,3 +81,34 @@ def test_what_a_run_learned_of_the_api_holds_for_the_next_one(council: Council, 
     council.now = council.sheets()[0].due_at
     council.send()
     assert len(api.received()) == calls + 1  # one tries whether it is back
+
+
+def test_a_row_at_fault_does_not_keep_the_way_shut_for_the_others_of_its_sheet(
+    council: Council, api: HereToHelp
+) -> None:
+    """After an outage it is the first to try whether the API is back, and fails by itself."""
+    council.drop("a.csv", *people(20, council.feed))
+    council.look()
+    api.behave(Behaviour(status=503))
+    council.send()
+    assert council.ledger.circuit(f"{council.queue} {council.url}").is_open
+    api.behave(Behaviour(status=500, last_names="Sample0"))
+    council.settle()
+    assert council.results() == {"given up": 1, "sent": 19}
+
+
+def test_a_sheet_at_fault_does_not_keep_the_way_shut_for_other_sheets(council: Council, api: HereToHelp) -> None:
+    """Its rows fail one after another, as if the API were out of order."""
+    api.behave(Behaviour(status=500, last_names="Sample[01]"))
+    council.drop("a.csv", *people(2, council.feed))
+    council.look()
+    while not council.ledger.circuit(f"{council.queue} {council.url}").is_open:
+        council.send()
+        council.now = council.sheet().due_at
+    council.drop("b.csv", *people(10, council.feed, start=2))
+    council.look()
+    for _ in range(100):  # which of the two tries first is left to chance
+        council.send()
+        council.now = max(council.now, council.ledger.next_due(council.queue) or council.now)
+    assert council.sheets()[1].state is State.SETTLED
+    assert hold(api) == (10, 10, 10)
