@@ -218,7 +218,17 @@ def _send(
     shift = Shift(owner=work.owner, lease=work.terms.lease, seconds=environment.run_seconds)
 
     def go(shift: Shift, span: Span | None = None) -> None:
-        for item in work_through(ledger, queue, lambda: work.outcome, policy, shift, span, destination=destination):
+        sent = work_through(
+            ledger,
+            queue,
+            lambda: work.outcome,
+            policy,
+            shift,
+            span,
+            destination=destination,
+            releases=work.requests,
+        )
+        for item in sent:
             context.log.info("sheet %s: taken up", item.name)
 
     def work_on(partition: str) -> None:
