@@ -16,7 +16,7 @@ from pipelines.domains.residents.sheets import RECEIPTS
 from pipelines.domains.residents.writing import find_missing
 from pipelines.sandbox.here_to_help import Behaviour, Cut, HereToHelp
 from pipelines_tests.domains.residents.conftest import Open, every_drive, every_drive_of_files
-from pipelines_tests.domains.residents.council import Council, people
+from pipelines_tests.domains.residents.council import POLICY, Council, people
 
 
 @pytest.mark.parametrize("feed", FEEDS)
@@ -266,3 +266,36 @@ def test_a_sheet_that_changes_while_its_outcome_is_made_leaves_none(
     (item,) = council.write()
     assert (item.state, item.reason) == (State.PENDING, Reason.CHANGED)
     assert council.staff.outcomes(council.feed.name) == []
+
+
+def test_who_has_lost_the_lease_writes_nothing(council: Council) -> None:
+    """Another one may have written since, of more than was seen here."""
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    (asked,) = council.outcomes()
+    outcome = council.writing().outcome(asked, lambda _: False)
+    assert (outcome.state, outcome.attempted) == (State.PENDING, False)
+    assert council.staff.outcomes(council.feed.name) == []
+
+
+def test_an_outcome_on_which_runs_die_is_given_up(council: Council) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    (asked,) = council.outcomes()
+    for _ in range(POLICY.attempts):
+        (taken,) = council.ledger.claim(
+            asked.queue, owner="dies", limit=1, now=council.now, lease=council.terms.lease, crash_counts=True
+        )
+        council.later(minutes=5)
+    assert taken.id == asked.id
+    (given_up,) = council.write()
+    assert (given_up.state, given_up.reason) == (State.DEAD, Reason.CRASHED)
+    assert council.staff.outcomes(council.feed.name) == []
+
+
+def test_of_a_refused_sheet_only_what_was_written_can_be_missed(council: Council) -> None:
+    council.put("a.csv", b"Account ID,Forename,Surname\n1,Ada,Sample\n")
+    council.settle()
+    (written,) = council.write()
+    assert written.detail["books"] == 1 < len(council.feed.books)
+    assert find_missing(council.writing(), Span("2021-11-20", "2021-11-20")) == []
