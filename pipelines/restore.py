@@ -2,8 +2,8 @@
 
 What the receipts tell of is restored as it was. An output in the lake that no receipt tells of may or may not have
 been delivered since the receipts were last written: it becomes a dead letter, for a person to judge and to replay.
-A sheet that no receipt tells of may have been sent: its requests are made as such that may be there. From then on the
-ledger takes no other key than the one that residents' receipts were written with.
+A sheet that no receipt tells of, or that was given up, may have been sent: its requests are made as such that may be
+there. From then on the ledger takes no other key than the one that residents' receipts were written with.
 Landed files that are still there are found by the next listing and made again, to the same bytes and the same names;
 those that no listing finds, since they hold records that are processed again, are taken in here. Pauses, the journal
 and the state of circuits are in the ledger alone: they are lost.

@@ -86,6 +86,7 @@ class Progress:
         address_left_out: whether the address was left out, so that the resident keeps what the sheet can't tell.
         seen: that request as it was read, until something may have changed it.
         has_no_case: whether the resident was seen to have no case of the kind.
+        is_doubtful: whether what the ledger does not know of may have happened before it was lost.
     """
 
     standings: tuple[Standing, ...]
@@ -96,6 +97,7 @@ class Progress:
     address_left_out: bool = False
     seen: HelpRequest | None = field(default=None, repr=False)
     has_no_case: bool = False
+    is_doubtful: bool = False
 
     def waits(self, place: int | None) -> bool:
         """Whether there is such an effect, still to be done or to be found out."""

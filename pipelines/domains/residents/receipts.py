@@ -23,6 +23,7 @@ from pipelines.core.work import Item, NewItem, State
 from pipelines.day_tables import put_table, read_rows
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.memory import effects_queue, sheets_queue
+from pipelines.domains.residents.places import DOUBTFUL
 from pipelines.domains.residents.sheets import RECEIPTS, REFUSED, RESULTS, ROWS
 from pipelines.lost import make_whole, refuse_if_lost
 
@@ -116,7 +117,10 @@ def days(lake: Objects) -> Iterator[str]:
 
 
 def read_day(lake: Objects, day: str) -> Iterator[Family]:
-    """What the receipts of a day tell of, in the order in which it came to be: each effect with its sheet."""
+    """What the receipts of a day tell of, in the order in which it came to be: each effect with its sheet.
+
+    What was given up may have been sent since the receipts were written, once it was taken up again: it is doubtful.
+    """
     sheets: dict[tuple[str, str], NewItem] = {}
     # The versions of an effect are next to each other; sheets of a day are few.
     by_name = groupby(read_rows(lake, _key(day)), itemgetter("feed", "effect"))
@@ -192,6 +196,9 @@ def _of_sheet(item: Item) -> dict[str, Any]:
 
 def _restored(row: Mapping[str, Any], queue: str) -> NewItem:
     settled_at: datetime | None = row["settled_at"]
+    detail, is_doubtful = orjson.loads(row["facts"]), row["state"] == State.DEAD
+    if is_doubtful and row["effect"] is None:
+        detail[DOUBTFUL] = True
     return NewItem(
         queue,
         row["effect"] or row["sheet"],
@@ -202,9 +209,9 @@ def _restored(row: Mapping[str, Any], queue: str) -> NewItem:
         state=State(row["state"]),
         reason=row["reason"],
         cause="restored",
-        detail=orjson.loads(row["facts"]),
+        detail=detail,
         settled_at=settled_at,
-        uncertain=row["uncertain"],
+        uncertain=row["uncertain"] or is_doubtful,
         seen_at=row["seen_at"],
         changed_at=row["changed_at"],
         attempts=row["attempts"],

@@ -20,7 +20,7 @@ class What(StrEnum):
     """What was tried often enough."""
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    """What may have happened, and might now happen twice."""
+    """What may have happened; what has no key might now happen twice."""
     EVERYTHING = "everything"
     """All of it: the API finds what it has by its keys, and notes that are there are not added again."""
 

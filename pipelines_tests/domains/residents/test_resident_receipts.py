@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from functools import partial
 from itertools import islice
 
@@ -20,16 +19,12 @@ from pipelines.domains.residents import receipts
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.resending import What, resend
 from pipelines.domains.residents.sheets import RECEIPTS
-from pipelines.environment import Environment
 from pipelines.lost import is_lost
-from pipelines.restore import restore
 from pipelines.sandbox.here_to_help import Behaviour, HereToHelp
-from pipelines_tests.domains.residents.conftest import Open
+from pipelines_tests.domains.residents.conftest import Lose, Open
 from pipelines_tests.domains.residents.council import NOW, POLICY, SECRET, Council, hold, people
 
 DAY = "2021-11-20"
-
-Lose = Callable[[Council], None]
 
 
 def test_each_sheet_and_each_effect_has_a_receipt(council: Council) -> None:
@@ -66,20 +61,6 @@ def test_a_ledger_filled_from_receipts_sends_nothing_again(council: Council, api
         assert council.results() == {"sent": 1, "sent before": 3}
     assert len(api.received()) == calls + 1
     assert hold(api) == (4, 4, 4)
-
-
-@pytest.fixture
-def lose_the_ledger(environment: Environment) -> Iterator[Lose]:
-    """Restores the ledger of a council from the receipts that were written, into a file of its own."""
-    with ExitStack() as stack:
-
-        def of(council: Council) -> None:
-            landing, lake = (open_objects((council.folder / name).as_uri()) for name in ("landing", "lake"))
-            council.ledger.close()
-            council.ledger = stack.enter_context(closing(open_ledger(f"sqlite:///{council.folder / 'fresh.db'}")))
-            restore(council.ledger, landing, lake, environment, "A. Engineer", "its disk broke", council.now)
-
-        yield of
 
 
 def write_due(council: Council) -> list[str]:
