@@ -235,7 +235,9 @@ def _send(
             context.log.info("sheet %s: taken up", item.name)
 
     def work_on(partition: str) -> None:
-        intake.take_in([work.feed], work.drive, ledger, destination, work.secret, utc_now())
+        taken = intake.take_in([work.feed], work.drive, ledger, destination, work.secret, utc_now())[work.feed.name]
+        if taken.failed is not None:
+            context.log.error("not all that was dropped can be seen: %s", taken.failed)
         span = Span(partition, partition)
         dead = [item.id for item in ledger.items(queue, span, [State.DEAD])]
         ledger.reopen(dead, utc_now(), Reason.REPLAYED)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from pipelines.adapters.here_to_help import HereToHelp, Reply, StoredRequest
+from pipelines.adapters.here_to_help import HereToHelp, Reply
 from pipelines.core.delivery import Answer as Sent
 from pipelines.domains.residents.calls import (
     AddNote,
@@ -55,7 +54,8 @@ def read(step: Step, reply: Reply[Any]) -> Answer | None:
         case CreateRequest() | CreateCase():
             return Made(reply.body)
         case ReadRequest():
-            return _read_request(reply.body)
+            stored = reply.body
+            return HelpRequest(stored.id, stored.resident_id, stored.case_notes, stored.fields)
         case AddNote():
             return Done()
         case ListCases():
@@ -68,11 +68,3 @@ def sent(reply: Reply[Any]) -> Sent:
     if status is not None and 200 <= status < 300 and reply.body is None:
         return replace(reply.answer, status=_GATEWAY_LOST_IT)
     return reply.answer
-
-
-def _read_request(stored: StoredRequest) -> HelpRequest:
-    fields: Mapping[str, Any] = stored.fields
-    postcode = fields.get("Postcode")
-    return HelpRequest(
-        stored.id, stored.resident_id, stored.case_notes, postcode=postcode if isinstance(postcode, str) else ""
-    )

@@ -28,9 +28,11 @@ from pipelines.domains.residents.calls import (
     Unanswered,
 )
 from pipelines.domains.residents.feeds.contract import ExtraCase
+from pipelines.domains.residents.matching import are_strangers
 from pipelines.domains.residents.notes import has_note
 from pipelines.domains.residents.progress import ASKED_FOR, Kind, Plan, Progress, Standing
 from pipelines.domains.residents.replies import Case, HelpRequest
+from pipelines.domains.residents.rows import Payload
 
 _ADDRESS = ("AddressFirstLine", "Postcode")
 """The API replaces the resident's whole address if it gets both."""
@@ -41,7 +43,7 @@ def next_step(plan: Plan, progress: Progress) -> Step | None:
     standing = progress.standings[0]
     if standing in ASKED_FOR:
         return _next_for_request(plan, progress)
-    if standing is Standing.REFUSED or progress.request is None:
+    if standing is Standing.REFUSED or progress.request is None or progress.is_anothers:
         return None
     return _next_for_notes(plan, progress, progress.request) or _next_for_case(plan, progress)
 
@@ -86,7 +88,7 @@ def _next_for_request(plan: Plan, progress: Progress) -> Step | None:
     if not plan.feed.has_whole_address and all(name in payload for name in _ADDRESS) and progress.earlier is not None:
         if progress.seen is None:
             return ReadRequest(progress.earlier)
-        if _is_same_postcode(payload["Postcode"], progress.seen.postcode):
+        if _is_at_home(payload, progress.seen):
             payload = {name: value for name, value in payload.items() if name not in _ADDRESS}
     effects: tuple[int, ...] = (0,)
     note = plan.find(Kind.NOTE)
@@ -136,13 +138,19 @@ def _learn_request(plan: Plan, progress: Progress, step: CreateRequest, made: in
     standings = progress.mark(Standing.DONE, *step.effects)
     made_known = replace(progress, standings=standings, request=made, address_left_out=left_out)
     seen = progress.seen
-    return _learn_read(plan, made_known, seen) if seen is not None and seen.id == made else made_known
+    if seen is None or seen.id != made:
+        return made_known
+    if are_strangers(plan.row.payload, seen.fields):  # as it was before: who it is of may have been mended by this
+        return replace(made_known, seen=None)
+    return _learn_read(plan, made_known, seen)
 
 
 def _learn_read(plan: Plan, progress: Progress, seen: HelpRequest) -> Progress:
     if progress.standings[0] in ASKED_FOR:  # it is the request of an earlier version, read for its address
         return replace(progress, seen=seen)
     of_case = seen.id == progress.case
+    if not of_case and are_strangers(plan.row.payload, seen.fields):
+        return replace(progress, is_anothers=True)
     kind = Kind.CASE_NOTE if of_case else Kind.NOTE
     standings = tuple(
         (Standing.THERE if has_note(seen.notes, effect.text) else Standing.OPEN)
@@ -186,5 +194,7 @@ def _forget(progress: Progress, step: Step) -> Progress:
     return replace(progress, standings=standings)
 
 
-def _is_same_postcode(one: str, other: str) -> bool:
-    return "".join(one.split()).upper() == "".join(other.split()).upper()
+def _is_at_home(payload: Payload, seen: HelpRequest) -> bool:
+    """Whether the postcode is the one that is stored of the same person."""
+    one, other = ("".join(str(fields.get("Postcode") or "").split()).upper() for fields in (payload, seen.fields))
+    return one == other and not are_strangers(payload, seen.fields)

@@ -40,7 +40,7 @@ class Oddity(StrEnum):
     EMAIL = "no @, so not sent"
     NUMERIC = "a number, not text: leading zeros may be lost"
     BEYOND_HEADER = "cells beyond the header, not kept"
-    ADDRESS = "a known resident loses UPRN, ward and further address lines"
+    ADDRESS = "a known resident loses the ward, and UPRN and further address lines that are not told"
     ADDRESS_KEPT = "address not sent, since the postcode is the stored one"
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
-from pipelines.adapters.drive import Drive, Sheet
+from pipelines.adapters.drive import Drive, DriveBusy, DriveError, Sheet
 from pipelines.adapters.ledger import Ledger
 from pipelines.core.rhythms import Mark
 from pipelines.core.work import Item, NewItem, Reason, State
@@ -31,9 +31,10 @@ class Intake:
         seen: sheets that are there.
         new: new ones by day.
         aside: how many were set aside.
-        left: how many new or changed ones this look had no time for; the next one begins with them.
+        left: how many new or changed ones this look had no time for, or could not read; the next one begins with them.
         bytes: of the new ones.
         newest: when the newest that is there was modified.
+        failed: why not all that is there could be seen, the first reason; None if all was.
     """
 
     seen: int = 0
@@ -42,6 +43,16 @@ class Intake:
     left: int = 0
     bytes: int = 0
     newest: datetime | None = None
+    failed: DriveError | None = None
+
+
+@dataclass(slots=True)
+class _Versions:
+    """Versions of sheets that are not done, by feed and place; what is left, and what failed, by feed."""
+
+    told: dict[str, dict[str, str]] = field(default_factory=lambda: defaultdict(dict))
+    left: Counter[str] = field(default_factory=Counter)
+    failed: dict[str, DriveError] = field(default_factory=dict)
 
 
 def take_in(
@@ -55,10 +66,11 @@ def take_in(
 ) -> dict[str, Intake]:
     """Record every sheet, and every version of one, that is not known yet.
 
-    Of what is done and has not changed nothing is read, and what is not in the folders any more is not looked up.
+    Of what is done and has not changed nothing is read, and what is not in the folders any more is not looked up. A
+    folder or a sheet that can't be seen holds up no other one.
 
     Args:
-        feeds: whose inbound folders are looked at, all of them in one listing.
+        feeds: whose inbound folders are looked at, all of them in one listing if that can be had.
         drive: where they are.
         ledger: the ledger.
         destination: the API that new sheets are bound for; known ones stay bound for theirs.
@@ -67,25 +79,40 @@ def take_in(
         seconds: after so long no more checksums are had: the oldest of what is new, one at least, are taken in.
 
     Returns:
-        What was found, by the feed's name.
-
-    Raises:
-        DriveError: not all that is there could be seen; then nothing is recorded.
+        What was found, by the feed's name; of a folder that could not be seen only why.
     """
     if not feeds:
         return {}
     ends_at = time.monotonic() + seconds
-    sheets = drive.sheets([feed.name for feed in feeds], now)
-    listed = {feed.name: _look_up(feed, sheets, drive, ledger, secret) for feed in feeds}
-    versions, left = _read(drive, [one for of_feed in listed.values() for one in of_feed], ends_at)
-    taken = dict[str, Intake]()
-    for feed in feeds:
-        there, told = listed[feed.name], versions[feed.name]
+    sheets, away = _list(feeds, drive, now)
+    seen = [feed for feed in feeds if feed.name not in away]
+    listed = {feed.name: _look_up(feed, sheets, drive, ledger, secret) for feed in seen}
+    versions = _read(drive, [one for of_feed in listed.values() for one in of_feed], ends_at)
+    taken = {name: Intake(failed=error) for name, error in away.items()}
+    for feed in seen:
+        there, told = listed[feed.name], versions.told[feed.name]
         newest = max((one.sheet.modified for one in there), default=None)
-        taken[feed.name] = intake = Intake(len(there), left=left[feed.name], newest=newest)
+        failed = versions.failed.get(feed.name)
+        taken[feed.name] = intake = Intake(len(there), left=versions.left[feed.name], newest=newest, failed=failed)
         alike = ledger.alike(sheets_queue(feed), set(told.values()))
         _record(intake, feed, recognise(drive, there, told, alike, secret), alike, ledger, destination, now)
     return taken
+
+
+def _list(feeds: Collection[Feed], drive: Drive, now: datetime) -> tuple[list[Sheet], dict[str, DriveError]]:
+    """All sheets of the feeds; if they can't be had at once, of each feed alone, and why there are none of it."""
+    names = [feed.name for feed in feeds]
+    try:
+        return list(drive.sheets(names, now)), {}
+    except DriveError as error:
+        if len(names) == 1 or isinstance(error, DriveBusy):
+            return [], dict.fromkeys(names, error)
+    sheets, away = list[Sheet](), dict[str, DriveError]()
+    for feed in feeds:
+        of_feed, failed = _list([feed], drive, now)
+        sheets += of_feed
+        away |= failed
+    return sheets, away
 
 
 def _look_up(feed: Feed, sheets: Iterable[Sheet], drive: Drive, ledger: Ledger, secret: bytes) -> list[Listed]:
@@ -93,23 +120,32 @@ def _look_up(feed: Feed, sheets: Iterable[Sheet], drive: Drive, ledger: Ledger, 
     return look_up(drive, of_feed, partial(ledger.placed, sheets_queue(feed)), secret)
 
 
-def _read(drive: Drive, listed: Iterable[Listed], ends_at: float) -> tuple[Mapping[str, dict[str, str]], Counter[str]]:
-    """Versions of what is not done, by feed and place; and of how many of each feed there was no time to tell them."""
-    versions: dict[str, dict[str, str]] = defaultdict(dict)
+def _read(drive: Drive, listed: Iterable[Listed], ends_at: float) -> _Versions:
+    """Tell versions, as far as there is time; it ends after one that could be told, so those that fail end no look."""
+    found = _Versions()
     changed = list[Listed]()
     for one in listed:
         if one.version is None:
             changed.append(one)
         elif not one.is_done:
-            versions[one.sheet.feed][one.place] = one.version
+            found.told[one.sheet.feed][one.place] = one.version
     changed.sort(key=lambda one: one.sheet.modified)
-    for number, one in enumerate(changed):
-        if number and time.monotonic() > ends_at:
-            return versions, Counter(late.sheet.feed for late in changed[number:])
-        version = version_of(drive, one.sheet)
+    has_one = False
+    for one in changed:
+        feed = one.sheet.feed
+        if has_one and time.monotonic() > ends_at:
+            found.left[feed] += 1
+            continue
+        try:
+            version = version_of(drive, one.sheet)
+        except DriveError as error:
+            found.left[feed] += 1
+            found.failed.setdefault(feed, error)
+            continue
+        has_one = True
         if version is not None:
-            versions[one.sheet.feed][one.place] = version
-    return versions, Counter()
+            found.told[feed][one.place] = version
+    return found
 
 
 def _record(

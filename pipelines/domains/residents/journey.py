@@ -184,6 +184,8 @@ class Journey:
         self._gate.hear(reply, 0 if read_for is None else read_for.id, well=True)
         self._learn(step, answer)
         await self._record_found(before)
+        if self._progress.is_anothers:
+            await self._give_up(Reason.CONFLICT, *self._asked())
 
     async def _put_off(self, reply: Reply[Any]) -> None:
         """A read failed: it counts with all that is still asked for, or with the request if that is nothing."""
@@ -227,8 +229,11 @@ class Journey:
             if place not in known
         ]
         request, annotated = items[0], {}
-        if after.resident != before.resident and request is not None and request.state is State.SETTLED:
-            request = replace(request, detail={**request.detail, memory.RESIDENT: after.resident})
+        whose = {memory.ANOTHERS: True} if after.is_anothers else {memory.RESIDENT: after.resident}
+        is_new = (after.resident, after.is_anothers) != (before.resident, before.is_anothers)
+        if is_new and request is not None and request.state is State.SETTLED:
+            told = {name: value for name, value in request.detail.items() if name != memory.ANOTHERS}
+            request = replace(request, detail=told | whose)
             annotated = {request.id: request.detail}
             self._keep((0,), [request])
         if outcomes or absent or annotated:

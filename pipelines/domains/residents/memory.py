@@ -28,6 +28,9 @@ REQUEST, RESIDENT, CASE = "request", "resident", "case"
 THERE = "there"
 """In an item's detail: the effect had happened before, or was not needed."""
 
+ANOTHERS = "another's"
+"""In a request's detail: it was seen to be another person's."""
+
 ADDRESS_LEFT_OUT = "address left out"
 READS = "failed reads"
 """In a settled request's detail: how often who it is of could not be read."""
@@ -174,6 +177,9 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
     dead = [item for item in items if item is not None and item.state is State.DEAD]
     words = next((item.detail[WORDS] for item in dead if WORDS in item.detail), "")
     given_up = any(item.reason not in REFUSALS for item in dead)
+    is_over = all(item is None or item.state in (State.SETTLED, State.DEAD) for item in items)
+    if request is not None and ANOTHERS in request.detail and is_over:
+        progress = replace(progress, is_anothers=True)
     return Memory(items, progress, max(waiting, default=None), given_up, words)
 
 

@@ -33,6 +33,7 @@ class Why(StrEnum):
     REFUSED = "refused by the API"
     NOTE_REFUSED = "a note was refused by the API"
     CASE_REFUSED = "the extra case was refused by the API"
+    ANOTHERS = "the id is that of another person's request, which may have been changed"
     LOST = "no answer, and no id to ask again by"
 
 
@@ -99,6 +100,8 @@ def tell_sent(
 def _judge(plan: Plan, progress: Progress, *, given_up: bool) -> tuple[Result, str]:
     if progress.standings[0] is Standing.REFUSED:
         return Result.REJECTED, Why.REFUSED
+    if progress.is_anothers:
+        return Result.REJECTED, Why.ANOTHERS
     if is_parked(plan, progress):
         return Result.UNKNOWN, Why.LOST
     if next_step(plan, progress) is not None:

@@ -84,6 +84,7 @@ class Progress:
         case: the extra case's id, once it was made.
         earlier: the id of the request that an earlier version of the row got: it has notes, and an address to keep.
         address_left_out: whether the address was left out, so that the resident keeps what the sheet can't tell.
+        is_anothers: whether the request was seen to be another person's, who has the same id in some sheet or the API.
         seen: that request as it was read, until something may have changed it.
         has_no_case: whether the resident was seen to have no case of the kind.
         is_doubtful: whether what the ledger does not know of may have happened before it was lost.
@@ -95,6 +96,7 @@ class Progress:
     case: int | None = None
     earlier: int | None = None
     address_left_out: bool = False
+    is_anothers: bool = False
     seen: HelpRequest | None = field(default=None, repr=False)
     has_no_case: bool = False
     is_doubtful: bool = False

@@ -29,6 +29,8 @@ _FORMS: Mapping[str, tuple[Callable[[str], bool], Oddity]] = {
 _NUMBERED = frozenset({"NhsNumber", "NhsCtasId", "Uprn", "ContactTelephoneNumber", "ContactMobileNumber"})
 """Fields whose zeros in front count."""
 _ENOUGH_WITH_NAMES = ("NhsCtasId", "Uprn", "ContactTelephoneNumber", "ContactMobileNumber", "EmailAddress")
+_REPLACED = ("Uprn", "AddressSecondLine", "AddressThirdLine")
+"""The API replaces these too if it gets an address, by nothing if they are left out."""
 _WILDCARDS = frozenset("%_\\")
 
 
@@ -146,5 +148,5 @@ def _find_oddities(feed: Feed, cells: Cells, numbers: Collection[str], payload: 
             yield Warned(_FORMS[name][1], column)
         if name == "EmailAddress" and name not in payload:
             yield Warned(Oddity.EMAIL, column)
-    if not feed.has_whole_address and "AddressFirstLine" in payload and "Postcode" in payload:
+    if "AddressFirstLine" in payload and "Postcode" in payload and any(name not in payload for name in _REPLACED):
         yield Warned(Oddity.ADDRESS)

@@ -63,13 +63,9 @@ def residents_sheets_dropped(
     feeds = _begin(environment, ledger, lake, installation_key, now)
     if not feeds:
         return dg.SensorResult(skip_reason=_OFF)
-    taken: dict[str, intake.Intake] = {}
-    failed: DriveError | None = None
-    try:
-        seconds = environment.residents_tick_seconds
-        taken = intake.take_in(feeds, drive, ledger, environment.here_to_help, installation_key.secret, now, seconds)
-    except DriveError as error:
-        failed = error
+    seconds = environment.residents_tick_seconds
+    taken = intake.take_in(feeds, drive, ledger, environment.here_to_help, installation_key.secret, now, seconds)
+    failed = [one.failed for one in taken.values() if one.failed is not None]
     asked = [
         due_run(
             Feed(
@@ -89,10 +85,10 @@ def residents_sheets_dropped(
         for feed, asset in zip(FEEDS, sheets, strict=True)
     ]
     due = [one for one in asked if isinstance(one, dg.RunRequest)]
-    if failed is not None:
-        if not due:
-            raise failed
-        context.log.error("not all that was dropped can be seen: %s", failed)  # what is known is worked on all the same
+    for error in failed:  # what is known is worked on all the same
+        context.log.error("not all that was dropped can be seen: %s", error)
+    if failed and not due:
+        raise failed[0]
     observed = list(_observations(taken))
     if due:
         return dg.SensorResult([one_run(due)], asset_events=observed)

@@ -93,7 +93,7 @@ class Api:
             return Gone()
         stored = self.requests[request - 1]
         notes = f"[{', '.join(stored.notes)}]"
-        return HelpRequest(request, stored.resident, notes, {}, self.postcodes.get(stored.resident, ""))
+        return HelpRequest(request, stored.resident, notes, {"Postcode": self.postcodes.get(stored.resident)})
 
     def _create(self, payload: Mapping[str, Any]) -> int:
         names = ("NhsNumber",) if "NhsNumber" in payload else ("FirstName", "LastName", "DobYear", "NhsCtasId")

@@ -81,7 +81,14 @@ class Council:
         self.staff.put(self.feed.name, name, content)
 
     def look(self, seconds: float = math.inf) -> intake.Intake:
-        """What a tick does: sheets into the ledger."""
+        """What a tick does: sheets into the ledger; raises why not all of them could be seen."""
+        taken = self.take_in(seconds)
+        if taken.failed is not None:
+            raise taken.failed
+        return taken
+
+    def take_in(self, seconds: float = math.inf) -> intake.Intake:
+        """The same, whether or not all of them could be seen."""
         taken = intake.take_in([self.feed], self.drive, self.ledger, self.url, SECRET, self.now, seconds)
         return taken[self.feed.name]
 

@@ -78,7 +78,7 @@ def test_most_feeds_have_one_tab_with_ids_before_all_inbound_columns_and_the_out
             " =1+1",
             "sent",
             "",
-            "Phone: odd phone number; a known resident loses UPRN, ward and further address lines",
+            f"Phone: odd phone number; {Oddity.ADDRESS}",
         ),
     ]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.domains.residents.matching import is_found_again, person_keys
+from pipelines.domains.residents.matching import are_strangers, is_found_again, person_keys
 from pipelines_tests.domains.residents.people import GENERIC, NSSS, mapped
 
 NAMES = {"FirstName": "Ada", "LastName": "Sample"}
@@ -72,3 +72,25 @@ def test_who_is_told_by_two_phone_numbers_alone_may_not_be_found_again(payload: 
     """Say a resident has mobile a and telephone b, and comes with mobile b and telephone c: the API takes them for one
     and stores mobile "a / b" and telephone "b / c", of which neither equals what comes."""
     assert is_found_again(payload) is again
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "are_so"),
+    [
+        ({"NhsNumber": "943 476 5919"}, {"NhsNumber": "9434765919"}, False),
+        (NAMES | BORN | {"NhsNumber": "9434765919"}, NAMES | BORN | {"NhsNumber": "4010232137"}, True),
+        (NAMES | {"NhsNumber": "9434765919"}, NAMES, False),
+        (NAMES | {"NhsNumber": "9434765919"}, {"FirstName": "Bob", "LastName": "Sample", "NhsNumber": None}, True),
+        (NAMES | BORN, {"FirstName": "Ada", "LastName": "Married"} | BORN, False),
+        (NAMES | BORN, {"FirstName": "ada", "LastName": " Sample"} | BORN | {"DobYear": "1991"}, False),
+        (NAMES | BORN, {"FirstName": "Bob", "LastName": "Sample"} | BORN | {"DobYear": "1991"}, True),
+        (NAMES | BORN, {"FirstName": "Bob", "LastName": "Sample"} | BORN | {"DobDay": "01"}, False),
+        (NAMES, BORN, False),
+        (NAMES, {}, False),
+        ({}, {}, False),
+    ],
+)
+def test_strangers_agree_in_nothing_that_both_tell(
+    one: dict[str, str | None], other: dict[str, str | None], are_so: bool
+) -> None:
+    assert are_strangers(one, other) is are_strangers(other, one) is are_so

@@ -43,7 +43,8 @@ def test_what_is_not_sent_says_why(verdict: Skipped | Rejected, outcome: Outcome
 def test_what_is_sent_tells_its_ids_and_warnings() -> None:
     plan = plan_row(NSSS, mapped(NSSS))
     outcome = tell_sent(plan, send(plan, Api()))
-    assert outcome == Outcome(Result.SENT, "", (Warned(Oddity.NHS_NUMBER, "nhs_number"),), True, 1, 1, None)
+    warnings = (Warned(Oddity.NHS_NUMBER, "nhs_number"), Warned(Oddity.ADDRESS))
+    assert outcome == Outcome(Result.SENT, "", warnings, True, 1, 1, None)
 
 
 def test_what_was_sent_before_says_so() -> None:

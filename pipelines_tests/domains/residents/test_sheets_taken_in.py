@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from pipelines.adapters.drive import DriveUnavailable, Sheet, SheetChanged
+from pipelines.adapters.drive import DriveDenied, DriveUnavailable, Sheet, SheetChanged
 from pipelines.adapters.ledger.working import Shift, work_through
 from pipelines.core.work import Reason, State
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.intake import take_in
 from pipelines.sandbox.here_to_help import Behaviour, HereToHelp
 from pipelines_tests.domains.residents.conftest import every_drive, every_drive_of_files
-from pipelines_tests.domains.residents.council import POLICY, Council, hold, people
+from pipelines_tests.domains.residents.council import POLICY, SECRET, Council, hold, people
 
 
 def test_a_sheet_is_of_the_day_on_which_it_was_first_seen(council: Council) -> None:
@@ -193,6 +195,41 @@ def test_a_listing_that_fails_is_no_empty_folder(council: Council, monkeypatch: 
     assert (item.state, item.reason, item.attempts) == (State.PENDING, Reason.UNREADABLE, 0)
     council.settle()
     assert council.sheet().state is State.SETTLED
+
+
+def test_a_sheet_that_is_not_ours_to_read_stops_no_other(
+    council: Council, api: HereToHelp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of another user's, or one on a bad sector: it is looked at again, and told of, each time."""
+    one, other, third = people(3, council.feed)
+    council.drop("locked.csv", one)
+    council.drop("sound.csv", other)
+    council.drop("later.csv", third)
+    with monkeypatch.context() as patched:
+        real = council.drive.sha256
+
+        def denied(sheet: Sheet) -> str | None:
+            if sheet.name == "locked.csv":
+                raise DriveDenied("a sheet is not ours to use")
+            return real(sheet)
+
+        patched.setattr(council.drive, "sha256", denied)
+        for seconds, left in ((-1, 2), (-1, 1)):
+            found = council.take_in(seconds)
+            assert (found.seen, found.left, str(found.failed)) == (3, left, "a sheet is not ours to use")
+            council.send()
+        assert hold(api) == (2, 2, 2)
+    council.settle()
+    assert hold(api) == (3, 3, 3)
+
+
+def test_a_feed_whose_folder_is_away_stops_no_other(council: Council) -> None:
+    council.drop("sound.csv", *people(1, council.feed))
+    (council.folder / "drive" / "spl" / "inbound").rmdir()
+    taken = take_in(FEEDS.values(), council.drive, council.ledger, council.url, SECRET, council.now)
+    assert {feed for feed, found in taken.items() if found.failed is not None} == {"spl"}
+    assert (taken["spl"].seen, taken[council.feed.name].seen) == (0, 1)
+    assert council.sheet().state is State.PENDING
 
 
 @pytest.fixture
