@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import delivery, latency, ledger, privacy_filter, s3, tick
+from benchmarks import delivery, latency, ledger, privacy_filter, residents, s3, sheets, tick
 from benchmarks.measures import Measure, Way, measure, run_apart
 from benchmarks.other_side import other_side
 from pipelines.adapters.ledger.leases import utc_now
@@ -31,6 +31,9 @@ DELIVERY_BOUND = 40.0
 TICK_BOUND = 1.5
 """A tick over a thousand times as much that is done may take so many times as long; the rest is noise."""
 
+SHEETS_BOUND, ROW_BOUND = 15.0, 1024
+"""So many times as fast as openpyxl, in processor time; and the bytes of memory that a row of a sheet may take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -45,6 +48,9 @@ class Size:
     files: int
     items: int
     keys: int
+    rows: int
+    many_rows: int
+    sheet_rows: int
 
 
 def measure_filter(size: Size, folder: Path) -> None:
@@ -209,6 +215,40 @@ def _measure_delivery_from_s3(size: Size, folder: Path) -> None:
     console.print(table)
 
 
+def measure_residents(size: Size, folder: Path) -> None:
+    """Send sheets of residents as fast as may be, and at the usual pace; weigh small and large ones."""
+    for table in residents.tables(folder, size.rows, size.many_rows, size.rounds):
+        console.print(table)
+
+
+def measure_sheets(size: Size, folder: Path) -> None:
+    """Compare ours with openpyxl, which reads a tenth of the rows: its pace does not change; then weigh a row."""
+    table = Table("texts", "rows", "µs of CPU each", "openpyxl's", "openpyxl's to ours", "bound", "bytes each", "bound")
+    for form in sheets.FORMS:
+        warm, few, many = (folder / f"{form}-{count}.xlsx" for count in ("warm", "few", "many"))
+        for path, count in ((warm, 10), (few, size.sheet_rows // 10), (many, size.sheet_rows)):
+            sheets.make_sheet(form, count, path)
+        ratios, figures = list[float](), list[tuple[float, float, float]]()
+        for _ in range(size.rounds):
+            theirs, ours_few, ours = (
+                run_apart(sheets.parse, way, path, warm)
+                for way, path in (("openpyxl", few), ("ours", few), ("ours", many))
+            )
+            if ours.rows != size.sheet_rows + 1:
+                raise click.ClickException(f"{ours.rows - 1} of {size.sheet_rows} rows were read")
+            pace, their_pace = 1e6 * ours.cpu / ours.rows, 1e6 * theirs.cpu / theirs.rows
+            ratios.append(their_pace / pace)
+            figures.append((pace, their_pace, (ours.peak - ours_few.peak) / (ours.rows - ours_few.rows)))
+        ratio, (pace, their_pace, weight) = median(ratios), (median(column) for column in zip(*figures, strict=True))
+        bounds = (
+            f"at least {SHEETS_BOUND:g}" + ("" if ratio >= SHEETS_BOUND else ": missed"),
+            f"at most {ROW_BOUND}" + ("" if weight <= ROW_BOUND else ": missed"),
+        )
+        shown = (f"{pace:.1f}", f"{their_pace:,.1f}", f"{ratio:.1f}", bounds[0], f"{weight:,.0f}", bounds[1])
+        table.add_row(form, f"{size.sheet_rows:,}", *shown)
+    console.print(table)
+
+
 TICKS = 50
 
 FEW_KEYS = 1_000
@@ -216,10 +256,12 @@ FEW_KEYS = 1_000
 BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
     "privacy_filter": measure_filter,
     "delivery": measure_delivery,
+    "residents": measure_residents,
     "tick": measure_tick,
     "ledger": measure_ledger,
     "latency": measure_latency,
     "s3": measure_s3,
+    "sheets": measure_sheets,
 }
 
 
@@ -235,6 +277,11 @@ BENCHMARKS: Mapping[str, Callable[[Size, Path], None]] = {
 @click.option("--files", default=30, show_default=True, help="Files of each feed to drop; about 9 seconds for both.")
 @click.option("--items", default=5_000, show_default=True, help="Items that come through the ledger.")
 @click.option("--keys", default=1_000_000, show_default=True, help="Keys in the bucket; a million takes some minutes.")
+@click.option("--rows", default=3_000, show_default=True, help="Rows of a sheet of residents.")
+@click.option(
+    "--many-rows", default=100_000, show_default=True, help="Rows of a large one, of which memory is weighed."
+)
+@click.option("--sheet-rows", default=100_000, show_default=True, help="Rows of the sheets to read.")
 @click.option("--rounds", default=5, show_default=True, help="How often each way is measured, in turn.")
 def main(only: Sequence[str], **amounts: Any) -> None:
     """Measure, each way in a process of its own, on data made for the purpose (that is not measured)."""

@@ -3,6 +3,7 @@
 Here: processor time and memory. Not here: what is measured.
 """
 
+import re
 import resource
 import time
 from collections.abc import Callable
@@ -51,6 +52,16 @@ def run_apart(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a function in a new process, which shares nothing with this one."""
     with ProcessPoolExecutor(1, get_context("spawn")) as child:
         return child.submit(function, *args, **kwargs).result()
+
+
+def peak_memory() -> int:
+    """The most bytes that this process ever had.
+
+    What the system counts for it elsewhere begins with what the one had that started it, and may hide what it needs.
+    """
+    status = Path("/proc/self/status")
+    peak = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE) if status.exists() else None
+    return (int(peak[1]) if peak else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) << 10
 
 
 def _measure_here(way: Way, source: Path, warm: Path) -> Measure:

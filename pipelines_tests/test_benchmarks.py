@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import delivery
+from benchmarks import delivery, residents, sheets
 from benchmarks.ledger import WAYS
-from benchmarks.other_side import other_side
+from benchmarks.other_side import other_side, residents_side
 from benchmarks.privacy_filter import FORMS, make_file, make_landing, prepare_least, prepare_naive, prepare_ours
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.domains.mobile.feeds import FEEDS
@@ -37,6 +37,28 @@ def test_deliveries_are_measured_beside_a_serial_client() -> None:
     assert "60" in run("--only", "delivery", "--objects", "60")
 
 
+def test_sheets_of_residents_are_measured_beside_a_serial_client_at_the_usual_pace_and_by_their_memory() -> None:
+    words = run("--only", "residents", "--rows", "40", "--many-rows", "100")
+    assert [words.count(word) for word in ("nsss", "40", "20", "100")] == [1, 1, 1, 1]
+
+
+def test_both_ways_make_the_same_calls(tmp_path: Path) -> None:
+    """Else their ratio says nothing."""
+    certificates = make_certificates(tmp_path / "certificates", utc_now())
+    for feed, calls in residents.CALLS.items():
+        with residents_side(certificates) as side:
+            access = residents.unlimited(side, certificates)
+            ours = residents.send(tmp_path / feed, feed, access, 12)
+            made = side.calls()
+            assert (ours.rows, ours.effects, sum(made.values())) == (
+                12,
+                {"contact_tracing": 16, "nsss": 24}[feed],
+                12 * calls,
+            )
+            residents.send_serially(feed, access, certificates, 12)
+            assert side.calls() == {kind: 2 * count for kind, count in made.items()}
+
+
 def test_ticks_are_measured_at_each_size() -> None:
     sizes = ("--settled", "10", "--settled", "1000", "--sheets", "20")
     assert {"10", "1,000", "20"} <= {*run("--only", "tick", *sizes)}
@@ -46,6 +68,19 @@ def test_ticks_and_deliveries_are_measured_on_a_bucket() -> None:
     words = run("--only", "s3", "--keys", "1500", "--objects", "40")
     assert {"1,000", "1,500", "folder", "bucket", "40"} <= {*words}
     assert "to list all 1,500 keys" in " ".join(words)
+
+
+def test_sheets_are_read_beside_openpyxl() -> None:
+    words = run("--only", "sheets", "--sheet-rows", "200")
+    assert [words.count(form) for form in sheets.FORMS] == [1, 1]
+
+
+@pytest.mark.parametrize("form", sheets.FORMS)
+def test_both_ways_read_a_sheet_to_the_same_rows(form: str, tmp_path: Path) -> None:
+    sheets.make_sheet(form, 50, tmp_path / "sheet.xlsx")
+    ours, theirs = (list(read((tmp_path / "sheet.xlsx").read_bytes())) for read in sheets.WAYS.values())
+    assert ours == theirs
+    assert (len(ours), len(ours[0].cells)) == (51, 63)
 
 
 @pytest.mark.slow

@@ -15,7 +15,9 @@ from pipelines.adapters.drive.contract import Row
 
 Stored: TypeAlias = str | int | float | Decimal | bool | date | datetime | time | timedelta | None
 
-_NUMBERS = {int, float, Decimal}  # compared as they are: a bool is no number here
+NUMBERS = frozenset({int, float, Decimal})
+"""The classes of values that were stored as numbers: compared as they are, a bool is none."""
+
 _CUT = " [cut here: {} characters more]"
 
 
@@ -23,7 +25,7 @@ def read_row(number: int, stored: Sequence[Stored], *, left: int = 0) -> Row:
     """A row from its stored values, the first of which stands ``left`` cells from the left."""
     cells = [value if value.__class__ is str else _READ[value.__class__](value) for value in stored]
     odd = [place for place, value in enumerate(stored) if value.__class__ is not str]
-    numbers = tuple([place + left for place in odd if stored[place].__class__ in _NUMBERS]) if odd else ()
+    numbers = tuple([place + left for place in odd if stored[place].__class__ in NUMBERS]) if odd else ()
     while cells and not cells[-1]:
         del cells[-1]
     return Row(number, ("",) * left + tuple(cells), numbers) if cells else Row(number, ())
@@ -34,9 +36,11 @@ def with_blanks(rows: Iterable[Row]) -> Iterator[Row]:
     expected = 1
     for row in rows:
         if row.cells:
-            yield from (Row(number, ()) for number in range(expected, row.number))
+            while expected < row.number:
+                yield Row(expected, ())
+                expected += 1
             yield row
-            expected = row.number + 1
+            expected += 1
 
 
 def text(value: Stored) -> str:

@@ -12,17 +12,21 @@ import posixpath
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 from xml.etree import ElementTree
 from zipfile import BadZipFile, ZipFile
 
-from python_calamine import CalamineError, CalamineWorkbook, PasswordError
+from python_calamine import CalamineError, PasswordError
 
-from pipelines.adapters.drive.cells import Stored, read_row, with_blanks
+from pipelines.adapters.drive.asking import Reader, Table, read_table
+from pipelines.adapters.drive.cells import read_row, with_blanks
 from pipelines.adapters.drive.contract import Row, SheetUnreadable
-from pipelines.adapters.drive.parts import Texts, plain_texts, row_blocks, text_blocks, texts_tab
+from pipelines.adapters.drive.layout import Unusual
+from pipelines.adapters.drive.parts import cut_rows, tabs
+from pipelines.adapters.drive.plain import plain_rows
+from pipelines.adapters.drive.texts import Texts, read_texts
 
 _WORKBOOK = "xl/workbook.xml"
 _RELATIONS = "xl/_rels/workbook.xml.rels"
@@ -58,12 +62,15 @@ def xlsx_rows(content: bytes) -> Iterator[Row]:
     with _damage("an xlsx"), ZipFile(io.BytesIO(content)) as archive:
         part = _first_part(archive)
         others = {name: archive.read(name) for name in _NEEDED.intersection(archive.namelist())}
-        texts = _shared_texts(archive, others, part)
+        reader = Reader(others, part)
+        texts = Texts([])
+        if _SHARED in archive.namelist():
+            with archive.open(_SHARED) as xml:
+                texts = read_texts(xml, reader.cells)
+            if not texts:  # none that are written as usual: calamine is left to look for them
+                others[_SHARED] = archive.read(_SHARED)
         with archive.open(part) as xml:
-            blocks = row_blocks(xml, texts)
-            yield from with_blanks(
-                row for block, above in blocks for row in _rows(_with(others, part, block), above, texts)
-            )
+            yield from with_blanks(_tab_rows(xml, texts, reader))
 
 
 def ods_rows(content: bytes) -> Iterator[Row]:
@@ -72,7 +79,7 @@ def ods_rows(content: bytes) -> Iterator[Row]:
         first, _, _ = archive.read("content.xml").partition(b"</table:table>")
         if any(b"office:value-type" in first[gap.start() :] for gap in _ROW_GAP.finditer(first)) or _FAR.search(first):
             raise SheetUnreadable("there are cells far below the others, or far to the right")
-        yield from with_blanks(_rows(io.BytesIO(content), 0, None))
+        yield from with_blanks(_table_rows(read_table(io.BytesIO(content)), 0))
 
 
 def _first_part(archive: ZipFile) -> str:
@@ -88,51 +95,24 @@ def _xml(archive: ZipFile, name: str) -> ElementTree.Element:
     return ElementTree.fromstring(archive.read(name))  # noqa: S314  # expat itself refuses entities that multiply
 
 
-def _shared_texts(archive: ZipFile, others: dict[str, bytes], part: str) -> Texts | None:
-    """The shared texts, those that are not plain read as cells; if none is found, calamine is left to look for them."""
-    if _SHARED not in archive.namelist():
-        return None
-    texts = Texts(_text_blocks(archive, others, part))
-    if not texts:
-        others[_SHARED] = archive.read(_SHARED)
-    return texts or None
+def _tab_rows(xml: IO[bytes], texts: Texts, reader: Reader) -> Iterator[Row]:
+    head, pieces = cut_rows(xml)
+    number = 0
+    for piece in pieces:
+        try:
+            for row in plain_rows(piece, number, texts, reader.cells):
+                number = row.number
+                yield row
+        except Unusual:
+            blocks, number = tabs(head, piece, number, texts.reference if texts else b"")
+            for block, above in blocks:
+                yield from _table_rows(reader.table(block), above, texts)
 
 
-def _text_blocks(archive: ZipFile, others: Mapping[str, bytes], part: str) -> Iterator[list[str]]:
-    with archive.open(_SHARED) as xml:
-        for block in text_blocks(xml):
-            yield plain_texts(block) or _odd_texts(block, others, part)
-
-
-def _odd_texts(block: bytes, others: Mapping[str, bytes], part: str) -> list[str]:
-    tab, count = texts_tab(block)
-    _, left, table = _table(_with(others, part, tab))
-    found = [str(text) for row in table for text in row]  # without those that are empty at either end
-    return [""] * left + found + [""] * (count - left - len(found))
-
-
-def _with(others: Mapping[str, bytes], part: str, block: bytes) -> IO[bytes]:
-    workbook = io.BytesIO()
-    with ZipFile(workbook, "w") as archive:
-        for name, content in others.items():
-            archive.writestr(name, content)
-        archive.writestr(part, block)
-    workbook.seek(0)
-    return workbook
-
-
-def _rows(workbook: IO[bytes], above: int, texts: Texts | None) -> Iterator[Row]:
-    top, left, table = _table(workbook)
+def _table_rows(read: tuple[int, int, Table], above: int, texts: Texts | None = None) -> Iterator[Row]:
+    top, left, table = read
     for number, stored in enumerate(table, top + above + 1):
         yield read_row(number, texts.resolved(stored) if texts else stored, left=left)
-
-
-def _table(workbook: IO[bytes]) -> tuple[int, int, list[list[Stored]]]:
-    """How many rows are above the table and how many columns to its left, and the table."""
-    with CalamineWorkbook.from_filelike(workbook) as opened:
-        tab = opened.get_sheet_by_index(0)
-    top, left = tab.start or (0, 0)
-    return top, left, tab.to_python()  # type: ignore[return-value]  # lists don't vary: of some of what is stored
 
 
 @contextmanager

@@ -162,7 +162,9 @@ class _Api:
         payload: Payload = _NOTHING,
         query: Mapping[str, str] = _NOTHING,
     ) -> Reply[T]:
-        url = URL(f"{self.destination}/{path}").with_query(query)
+        url = URL(f"{self.destination}/{path}", encoded=True)
+        if query:
+            url = url.with_query(query)
         body = _write(payload) if method == "POST" else None
         headers = {"Content-Type": "application/json"}
         answer, said = await self._wire.send(method, url, body=body, headers=headers, answer_bytes=_ANSWER_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,14 @@ Place = tuple[str, str]
 _NOTED = "changes noted"
 
 
+@cache
+def _count(dialect: str) -> sa.Insert:
+    statement = insert(dialect, changes)
+    return statement.on_conflict_do_update(
+        index_elements=["queue", "partition"], set_={"made": changes.c.made + statement.excluded.made}
+    )
+
+
 @contextmanager
 def collected(connection: sa.Connection) -> Iterator[None]:
     """What is noted meanwhile is written at the end, in one order.
@@ -29,14 +38,10 @@ def collected(connection: sa.Connection) -> Iterator[None]:
     connection.info[_NOTED] = noted
     yield
     if noted:
-        statement = insert(connection, changes)
-        more = statement.on_conflict_do_update(
-            index_elements=["queue", "partition"], set_={"made": changes.c.made + statement.excluded.made}
-        )
         rows = [
             {"queue": place[0], "partition": place[1], "made": made, "told": 0} for place, made in sorted(noted.items())
         ]
-        connection.execute(more, rows)
+        connection.execute(_count(connection.dialect.name), rows)
 
 
 def note(connection: sa.Connection, places: Iterable[Place]) -> None:

@@ -24,6 +24,10 @@ _TAKEN = frozenset({State.PENDING, State.SUPERSEDED, State.CLAIMED})
 
 _Identity = tuple[str, str, str, str]
 
+_VERSIONS = reading.VERSIONS_OF.order_by(work.c.id).with_for_update(key_share=True)
+# In any order: where they have to come back in that of the rows, SQLite would be asked for each row by itself.
+_INSERT = sa.insert(work).returning(work.c.id, work.c.queue, work.c.destination, work.c.name, work.c.version)
+
 
 def intend(
     connection: sa.Connection, items: Sequence[NewItem], owner: str, now: datetime, until: datetime
@@ -45,7 +49,7 @@ def intend(
     lost = [item.id for one, item in there.items() if one[:-1] in names and item.state is State.CLAIMED]
     found |= _let_go(connection, lost, now)
     hand = {"state": State.CLAIMED, "owner": owner, "lease_until": until, "changed_at": now, "newest": True}
-    taken = _insert(connection, [item for one, item in free.items() if one not in there], hand, now)
+    taken = _insert(connection, {one: item for one, item in free.items() if one not in there}, hand, now)
     again = {there[one].id: item for one, item in free.items() if one in there and there[one].state in _TAKEN}
     taken |= _take(connection, again, hand)
     in_hand = {_identity(item)[:-1] for item in taken.values()}
@@ -64,7 +68,7 @@ def annotate(connection: sa.Connection, details: Mapping[int, Mapping[str, Any]]
     connection.execute(statement, [{"of": one, "facts": dict(detail)} for one, detail in sorted(details.items())])
 
 
-def _identity(item: NewItem | Item) -> _Identity:
+def _identity(item: NewItem | Item | sa.Row[Any]) -> _Identity:
     return (item.queue, item.destination, item.name, item.version)
 
 
@@ -76,8 +80,8 @@ def _versions(connection: sa.Connection, identities: Iterable[_Identity]) -> Ite
     for (queue, destination), group in groupby(sorted(identities, key=itemgetter(0, 1)), itemgetter(0, 1)):
         names = sorted({name for _, _, name, _ in group})
         for chunk in chunks(names):
-            query = reading.versions_of(queue, destination, chunk).order_by(work.c.id).with_for_update(key_share=True)
-            yield from (read_item(row) for row in connection.execute(query))
+            asked = {"queue": queue, "destination": destination, "names": chunk}
+            yield from (read_item(row) for row in connection.execute(_VERSIONS, asked))
 
 
 def _let_go(connection: sa.Connection, ids: Sequence[int], now: datetime) -> dict[int, Item]:
@@ -93,14 +97,13 @@ def _end(connection: sa.Connection, ids: Sequence[int], now: datetime, **values:
 
 
 def _insert(
-    connection: sa.Connection, items: Sequence[NewItem], hand: Mapping[str, Any], now: datetime
+    connection: sa.Connection, items: Mapping[_Identity, NewItem], hand: Mapping[str, Any], now: datetime
 ) -> dict[int, Item]:
     if not items:
         return {}
-    rows = [{**new_row(item, now), **hand, "fence": 1} for item in items]
-    # In their order, so that nothing but the ids need come back.
-    inserted = connection.execute(sa.insert(work).returning(work.c.id, sort_by_parameter_order=True), rows)
-    return {one: _item(one, row) for one, row in zip(inserted.scalars(), rows, strict=True)}
+    rows = {one: {**new_row(item, now), **hand, "fence": 1} for one, item in items.items()}
+    ids = {_identity(row): row.id for row in connection.execute(_INSERT, [*rows.values()])}
+    return {ids[one]: _item(ids[one], row) for one, row in rows.items()}
 
 
 def _item(one: int, row: Row) -> Item:

@@ -22,7 +22,7 @@ def in_force(queue: str, now: datetime) -> sa.Select[Any]:
 def put(connection: sa.Connection, pause: Pause) -> None:
     """Put a pause in the place of an earlier one; once it is there, no claim that did not see it is under way."""
     lock_claims(connection, pause.queue, shared=False)
-    statement = insert(connection, pauses).values(asdict(pause))
+    statement = insert(connection.dialect.name, pauses).values(asdict(pause))
     connection.execute(statement.on_conflict_do_update(index_elements=["queue"], set_=asdict(pause)))
 
 

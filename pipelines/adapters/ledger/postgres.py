@@ -170,7 +170,7 @@ class PostgresTransactor:
                 tried += 1
                 self._wait(error, tried, gives_up, lost=lost)
 
-    def read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    def read(self, query: sa.Select[Any], asked: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
         """The rows of a query."""
         gives_up = time.monotonic() + self._patience
         tried = 0
@@ -179,7 +179,7 @@ class PostgresTransactor:
             try:
                 with self._reading.connect() as connection:
                     attempt.connected = True
-                    return connection.execute(query).all()
+                    return connection.execute(query, asked).all()
             except sa.exc.DBAPIError as error:
                 tried += 1
                 self._wait(error, tried, gives_up, lost=_is_lost(error, attempt))

@@ -107,9 +107,17 @@ def named(text: str, limit: int) -> sa.Select[Any]:
     return query.order_by(work.c.id.desc()).limit(limit)
 
 
-def versions_of(queue: str, destination: str | None, names: Collection[str]) -> sa.Select[Any]:
-    """All versions of some names."""
-    bound = work.c.destination.in_(_destinations(queue)) if destination is None else work.c.destination == destination
+VERSIONS_OF = sa.select(*ITEM).where(
+    work.c.queue == sa.bindparam("queue"),
+    work.c.destination == sa.bindparam("destination"),
+    work.c.name.in_(sa.bindparam("names", expanding=True)),
+)
+"""All versions of some names; made once, since it is asked for every few rows."""
+
+
+def versions_anywhere(queue: str, names: Collection[str]) -> sa.Select[Any]:
+    """All versions of some names, wherever they are bound for."""
+    bound = work.c.destination.in_(_destinations(queue))
     return sa.select(*ITEM).where(work.c.queue == queue, bound, work.c.name.in_(sorted(names)))
 
 

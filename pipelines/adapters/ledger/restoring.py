@@ -43,7 +43,9 @@ def _insert(connection: sa.Connection, items: Sequence[NewItem], now: datetime) 
     if not items:
         return {}, 0
     columns = [work.c[name] for name in IDENTITY]
-    statement = insert(connection, work).on_conflict_do_nothing(index_elements=columns).returning(work.c.id)
+    statement = (
+        insert(connection.dialect.name, work).on_conflict_do_nothing(index_elements=columns).returning(work.c.id)
+    )
     rows = [{**new_row(item, now), "newest": False} for item in items]
     inserted = set(connection.execute(statement, rows).scalars())
     there = {identity(row): row for row in versions(connection, {identity(item) for item in items}, lock=True)}

@@ -25,9 +25,9 @@ _Insert = sqlite.Insert | postgresql.Insert
 _INSERTS: Mapping[str, Callable[[sa.Table], _Insert]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-def insert(connection: sa.Connection, table: sa.Table) -> _Insert:
+def insert(dialect: str, table: sa.Table) -> _Insert:
     """An insert that may be told what to do where the row exists; each database spells that in its own way."""
-    return _INSERTS[connection.dialect.name](table)
+    return _INSERTS[dialect](table)
 
 
 def read_item(row: sa.Row[Any]) -> Item:

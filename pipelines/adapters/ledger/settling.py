@@ -18,14 +18,30 @@ from pipelines.core.work import Item, NewItem, Outcome, State
 
 _PLACE = (work.c.queue, work.c.partition)
 
+# Made once: to make a statement, and to find what it was compiled to, takes as long as to settle dozens of rows.
+_HELD = (
+    sa.select(work.c.id, work.c.fence, sa.and_(work.c.newest, ~is_orphaned()).label("wanted"), *_PLACE)
+    .where(work.c.id.in_(sa.bindparam("ids", expanding=True)), is_claimed())
+    .order_by(work.c.id)
+    .with_for_update(key_share=True)
+)
+_SETTLE: sa.Update = (
+    sa.update(work)
+    .where(work.c.id == sa.bindparam("of"))
+    .values(
+        attempts=work.c.attempts + sa.bindparam("tried"),
+        uncertain=sa.or_(work.c.uncertain, sa.bindparam("unsure", type_=sa.Boolean)),
+        made_with=sa.func.coalesce(sa.bindparam("made", type_=sa.Text), work.c.made_with),
+        detail=sa.func.coalesce(sa.bindparam("facts", type_=sa.JSON(none_as_null=True)), work.c.detail),
+        due_at=sa.func.coalesce(sa.bindparam("due", type_=work.c.due_at.type), work.c.due_at),
+    )
+)
+
 
 def held(connection: sa.Connection, fences: Mapping[int, int]) -> Iterator[sa.Row[Any]]:
     """The rows that are still held under these fences."""
-    wanted = sa.and_(work.c.newest, ~is_orphaned()).label("wanted")
-    columns = (work.c.id, work.c.fence, wanted, *_PLACE)
     for chunk in chunks(sorted(fences)):
-        query = sa.select(*columns).where(work.c.id.in_(chunk), is_claimed())
-        for row in connection.execute(query.order_by(work.c.id).with_for_update(key_share=True)).all():
+        for row in connection.execute(_HELD, {"ids": chunk}).all():
             if row.fence == fences[row.id]:
                 yield row
 
@@ -40,20 +56,12 @@ def renew(connection: sa.Connection, fences: Mapping[int, int], until: datetime)
 
 def settle(connection: sa.Connection, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
     """Record outcomes and what they release; returns the ids that counted."""
-    statement: sa.Update = sa.update(work).where(work.c.id == sa.bindparam("of"))
-    statement = statement.values(
-        attempts=work.c.attempts + sa.bindparam("tried"),
-        uncertain=sa.or_(work.c.uncertain, sa.bindparam("unsure", type_=sa.Boolean)),
-        made_with=sa.func.coalesce(sa.bindparam("made", type_=sa.Text), work.c.made_with),
-        detail=sa.func.coalesce(sa.bindparam("facts", type_=sa.JSON(none_as_null=True)), work.c.detail),
-        due_at=sa.func.coalesce(sa.bindparam("due", type_=work.c.due_at.type), work.c.due_at),
-    )
     by_id = {one.id: one for one in outcomes}
     rows = list(held(connection, {one.id: one.fence for one in outcomes}))
     became = {row.id: _state(by_id[row.id], row.wanted) for row in rows}
     kept = [by_id[row.id] for row in rows]
     if kept:
-        connection.execute(statement, [settled_row(one, became[one.id], now) for one in kept])
+        connection.execute(_SETTLE, [settled_row(one, became[one.id], now) for one in kept])
     moved = (row for row in rows if became[row.id] is not State.PENDING or by_id[row.id].attempted)
     changes.note(connection, ((row.queue, row.partition) for row in moved))
     made = [one.id for one in kept if one.state is State.SETTLED and one.made_with is not None]

@@ -185,7 +185,10 @@ class SqlLedger:
 
     def named(self, queue: str, destination: str | None, names: Collection[str]) -> list[Item]:
         """All versions of some names; see the protocol."""
-        return self._look_up(partial(reading.versions_of, queue, destination), names)
+        if destination is None:
+            return self._look_up(partial(reading.versions_anywhere, queue), names)
+        asked = ({"queue": queue, "destination": destination, "names": chunk} for chunk in chunks(sorted(names)))
+        return [read_item(row) for each in asked for row in self._read(reading.VERSIONS_OF, each)]
 
     def placed(self, queue: str, places: Collection[str]) -> list[Item]:
         """What was last seen at some places; see the protocol."""
@@ -265,7 +268,7 @@ class SqlLedger:
 
     def _put(self, table: sa.Table, name: str, values: Row) -> None:
         def put(connection: sa.Connection) -> None:
-            statement = insert(connection, table).values(name=name, **values)
+            statement = insert(connection.dialect.name, table).values(name=name, **values)
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=values))
 
         self._write(put)

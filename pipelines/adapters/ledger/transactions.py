@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -23,8 +23,8 @@ class Transactions(Protocol):
     def write(self, work: Work[T], *, repeatable: bool = True) -> T:
         """Do this work in one transaction. It may be done anew from its beginning, unless it is not ``repeatable``."""
 
-    def read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
-        """The rows of a query, read outside of any transaction: a reader must not queue up behind the writers."""
+    def read(self, query: sa.Select[Any], asked: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
+        """The rows of a query with its parameters, read outside of any transaction: a reader waits for no writer."""
 
 
 class SqliteTransactor:
@@ -41,7 +41,7 @@ class SqliteTransactor:
         with self.engine.begin() as connection, changes.collected(connection):
             return work(connection)
 
-    def read(self, query: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+    def read(self, query: sa.Select[Any], asked: Mapping[str, Any] | None = None) -> Sequence[sa.Row[Any]]:
         """The rows of a query."""
         with self._reading.connect() as connection:
-            return connection.execute(query).all()
+            return connection.execute(query, asked).all()

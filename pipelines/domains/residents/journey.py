@@ -135,8 +135,8 @@ class Journey:
         if answer is not None and not isinstance(answer, Gone):
             await self._settle(step, items, answer, outcome)
         elif outcome.state is State.SETTLED or outcome.reason in REFUSALS:
-            refused = replace(outcome, state=State.DEAD, reason=outcome.reason or Reason.CONFLICT)
-            await self._end(step, items, replace(refused, detail=self._words(reply)))
+            reason = outcome.reason or Reason.CONFLICT
+            await self._end(step, items, outcome, state=State.DEAD, reason=reason, detail=self._words(reply))
             self._learn(step, Refused())
         else:
             await self._fail(step, items, outcome)
@@ -148,9 +148,9 @@ class Journey:
         detail: dict[str, Any] = {str(kind): answer.id} if isinstance(answer, Made) else {}
         if kind is Kind.REQUEST and self._progress.address_left_out:
             detail[memory.ADDRESS_LEFT_OUT] = True
-        await self._end(step, items, replace(outcome, state=State.SETTLED, reason=None, detail=detail))
-        # What was read before may show, now that the request is known, that its note is there.
-        await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
+        await self._end(step, items, outcome, state=State.SETTLED, reason=None, detail=detail)
+        if before.seen is not None:  # it may show, now that the request is known, that its note is there
+            await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
 
     async def _fail(self, step: Step, items: Sequence[Item], outcome: Outcome) -> None:
         """The call failed, or nobody knows: it is tried again later, or no more."""
@@ -164,10 +164,10 @@ class Journey:
         if outcome.uncertain:
             self._mark(Standing.UNKNOWN, *step.effects)
 
-    async def _end(self, step: Step, items: Sequence[Item], outcome: Outcome) -> None:
+    async def _end(self, step: Step, items: Sequence[Item], outcome: Outcome, **but: Any) -> None:
         """Record what became of the effects of one call, all alike."""
         outcomes = [
-            replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain)
+            replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain, **but)
             for item in items
         ]
         await self._ledger.settle(outcomes)

@@ -18,6 +18,10 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import Leases, steady_seconds
 from pipelines.core.work import Item, NewItem, Outcome, State
 
+_GATHERS = 0.02
+"""A transaction waits for others to join it for as long as the last one took, and so many seconds at most: it costs as
+much as two dozen rows do, so that one for each few rows would take more time than they all wait."""
+
 
 @dataclass(slots=True)
 class _Asked:
@@ -101,14 +105,18 @@ class Together:
         return await asked.answer
 
     async def _work(self) -> None:
+        took = 0.0
         while True:
             await self._asked.wait()
+            await asyncio.sleep(min(took, _GATHERS))
             self._asked.clear()
             together, self._waiting = self._waiting, []
+            begun = steady_seconds()
             if together:
                 await self._do(together)
             elif self._ended:
                 return
+            took = steady_seconds() - begun
 
     async def _do(self, together: Sequence[_Asked]) -> None:
         try:
