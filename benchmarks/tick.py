@@ -111,7 +111,7 @@ def fill_sheets(folder: Path, settled: int) -> None:
 def tick_sheets(folder: Path, settled: int, ticks: int) -> Ticks:
     """Look for sheets of every feed, then plan for the one that has any."""
     environment = Environment(home=folder, ledger=_ledger(folder))
-    plan = Feed(sheets_queue(SHEETS), "residents_send_nsss", dg.AssetKey.from_user_string(sheets_queue(SHEETS)))
+    plan = Feed(sheets_queue(SHEETS), "residents_send", dg.AssetKey.from_user_string(sheets_queue(SHEETS)))
     cpu, seconds = list[float](), list[float]()
     with closing(open_ledger(environment.ledger)) as ledger, dg.DagsterInstance.ephemeral() as instance:
         for _ in range(ticks + 1):

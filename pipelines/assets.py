@@ -237,8 +237,15 @@ def _provenance(context: dg.AssetExecutionContext, partition: str, known: Mappin
 
 
 def is_waited_for(context: dg.AssetExecutionContext) -> bool:
-    """Whether the run has other assets, which would be skipped if this one yielded nothing."""
-    return len(context.run.asset_selection or ()) > 1
+    """Whether the run has assets that are made from this one: they would be skipped if it yielded nothing."""
+    made_from_this = context.job_def.asset_layer.asset_graph.get(context.asset_key).child_keys
+    return not made_from_this.isdisjoint(context.run.asset_selection or ())
+
+
+def share_of(context: dg.AssetExecutionContext, config: Scope, seconds: float) -> float:
+    """How much of a run's time an asset has: those that a sensor has made in one run share it."""
+    assets = len(context.run.asset_selection or ()) if config.only_due else 1
+    return seconds / max(1, assets)
 
 
 def code_version(context: dg.AssetExecutionContext) -> str:

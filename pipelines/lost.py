@@ -16,8 +16,8 @@ from pipelines.core.rhythms import Mark
 _RECEIPTS = (RECEIPTS, "residents/receipts")
 """The folders of the lake that tell of what left."""
 
-_OUTPUTS = ("mobile/packages", "mobile/events")
-"""The folders of the lake whose objects may have been delivered before the first receipts were written."""
+_OUTPUTS = ("mobile/packages", "mobile/events", "residents")
+"""The folders of the lake that tell of what may have left before the first receipts were written."""
 
 _MARK = "receipts"
 _BEGUN = "restoring"

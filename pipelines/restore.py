@@ -2,7 +2,8 @@
 
 What the receipts tell of is restored as it was. An output in the lake that no receipt tells of may or may not have
 been delivered since the receipts were last written: it becomes a dead letter, for a person to judge and to replay.
-A sheet that no receipt tells of may have been sent: its requests are made as such that may be there.
+A sheet that no receipt tells of, or that was given up, may have been sent: its requests are made as such that may be
+there. From then on the ledger takes no other key than the one that residents' receipts were written with.
 Landed files that are still there are found by the next listing and made again, to the same bytes and the same names;
 those that no listing finds, since they hold records that are processed again, are taken in here. Pauses, the journal
 and the state of circuits are in the ledger alone: they are lost.
@@ -20,6 +21,7 @@ from typing import TypeVar
 import pyarrow.parquet as pq
 from pyarrow import ArrowInvalid, BufferReader
 
+from pipelines.adapters.installation import hold_to_told
 from pipelines.adapters.ledger import Family, Ledger
 from pipelines.adapters.objects import ObjectInfo, Objects
 from pipelines.core.periods import hour_of_hive_path, hour_of_path
@@ -91,6 +93,8 @@ def restore(
 
 def _restore_residents(ledger: Ledger, lake: Objects, restored: Restored, now: datetime) -> None:
     for day in resident_receipts.days(lake):
+        if (key := resident_receipts.key_of(lake, day)) is not None:
+            hold_to_told(key, ledger, now)
         for families in _groups(resident_receipts.read_day(lake, day)):
             ledger.restore(families, now)
             restored.landed += sum(not one.releases for one in families)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -26,6 +26,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 RUNNING = dg.DefaultSensorStatus.RUNNING if at_load().automation else dg.DefaultSensorStatus.STOPPED
 SCHEDULED = dg.DefaultScheduleStatus.RUNNING if at_load().automation else dg.DefaultScheduleStatus.STOPPED
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+"""Dagster's tags of a run over several partitions."""
 
 _STREAK = 6
 """Failed runs in a row that are looked at: after so many the pause has reached its cap."""
@@ -50,6 +53,13 @@ class Feed:
     destination: str = ""
     stays: float = 0.0
     """How long a run stays for more work, in seconds."""
+    shares: bool = False
+    """Whether other feeds share the job. One run may work on several of them, a step each; its tags say on which."""
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """What tells runs of a shared job that work on this feed from the others."""
+        return {self.queue: "due"} if self.shares else {}
 
 
 def sensor(**options: Any) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
@@ -62,13 +72,13 @@ def schedule(**options: Any) -> Callable[[Callable[..., Any]], dg.ScheduleDefini
     return lambda function: dg.schedule(description=inspect.getdoc(function), **options)(function)
 
 
-def due_job(asset: dg.AssetsDefinition, name: str, description: str) -> UnresolvedAssetJobDefinition:
-    """The job in which a sensor's runs take what is due of an asset."""
+def due_job(assets: Sequence[dg.AssetsDefinition], name: str, description: str) -> UnresolvedAssetJobDefinition:
+    """The job in which a sensor's runs take what is due of an asset, or of several."""
     return dg.define_asset_job(
         name,
-        selection=dg.AssetSelection.assets(asset).without_checks(),
+        selection=dg.AssetSelection.assets(*assets).without_checks(),
         description=description,
-        tags={"domain": asset.key.path[0]},
+        tags={"domain": assets[0].key.path[0]},
     )
 
 
@@ -78,7 +88,7 @@ def due_run(
     """The run that a feed needs now, or why it needs none."""
     if not feed.enabled:
         return dg.SkipReason("switched off by a setting; what is due is kept")
-    if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds)):
+    if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds), feed.tags):
         return dg.SkipReason("a run is under way and takes what is due")
     held = _held(feed, ledger, now)
     due = [one for one in ledger.backlog(now) if one.queue == feed.queue and one.destination == feed.destination]
@@ -88,21 +98,49 @@ def due_run(
             return dg.SkipReason(held)
         following = ledger.next_due(feed.queue)
         return dg.SkipReason("nothing is due" + (f"; the next at {following}" if following else ""))
-    resumes_at = pause_after_failures(feed.job, instance, request.oldest_due or EPOCH)
+    resumes_at = pause_after_failures(feed.job, instance, request.oldest_due or EPOCH, feed.tags)
     if resumes_at is not None and now < resumes_at:
         failed = f"the last run left due work behind and failed; the next is asked for at {resumes_at}"
         return dg.SkipReason(held or failed)
     return dg.RunRequest(
         job_name=feed.job,
-        run_config={"ops": {"__".join(feed.asset.path): {"config": {"only_due": True, "stays": feed.stays}}}},
+        run_config=_config(feed),
+        asset_selection=[feed.asset] if feed.shares else None,
         tags={
-            "dagster/asset_partition_range_start": request.first,
-            "dagster/asset_partition_range_end": request.last,
+            RANGE_START: request.first,
+            RANGE_END: request.last,
             "domain": feed.asset.path[0],
             "feed": feed.queue,
             "trigger": trigger,
+            **feed.tags,
         },
     )
+
+
+def one_run(requests: Sequence[dg.RunRequest], also: Collection[Feed] = ()) -> dg.RunRequest:
+    """The run of a shared job that does what several feeds need: to start one costs seconds.
+
+    It works on these feeds ``also``, of which something may be due by the time that it has begun.
+    """
+    first, *_ = requests
+    configs = [_config(feed)["ops"] for feed in also] + [request.run_config["ops"] for request in requests]
+    tags = {name: value for feed in also for name, value in feed.tags.items()}
+    tags |= {name: value for request in requests for name, value in request.tags.items()}
+    tags[RANGE_START] = min(request.tags[RANGE_START] for request in requests)
+    tags[RANGE_END] = max(request.tags[RANGE_END] for request in requests)
+    keys = [*(key for request in requests for key in request.asset_selection or ()), *(feed.asset for feed in also)]
+    tags["feed"] = ", ".join(request.tags["feed"] for request in requests)
+    return dg.RunRequest(
+        job_name=first.job_name,
+        run_config={"ops": {name: config for ops in configs for name, config in ops.items()}},
+        tags=tags,
+        asset_selection=list(dict.fromkeys(keys)),
+        asset_check_keys=[],  # those of what changed are evaluated with it
+    )
+
+
+def _config(feed: Feed) -> dict[str, Any]:
+    return {"ops": {"__".join(feed.asset.path): {"config": {"only_due": True, "stays": feed.stays}}}}
 
 
 def _held(feed: Feed, ledger: Ledger, now: datetime) -> str | None:
@@ -147,8 +185,13 @@ def _failed(record: dg.RunRecord) -> bool:
     return run.status is dg.DagsterRunStatus.FAILURE and ALARM not in run.tags
 
 
-def is_live(job: str, instance: dg.DagsterInstance, now: datetime, longest: timedelta) -> bool:
-    """Whether a run of the job waits or is under way. One that is older than any run can be has died without a word."""
-    waiting = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.QUEUED])
-    running = dg.RunsFilter(job_name=job, statuses=LIVE, created_after=now - longest)
+def is_live(
+    job: str, instance: dg.DagsterInstance, now: datetime, longest: timedelta, tags: Mapping[str, str] | None = None
+) -> bool:
+    """Whether a run of the job, with these tags, waits or is under way.
+
+    One that is older than any run can be has died without a word.
+    """
+    waiting = dg.RunsFilter(job_name=job, tags=tags, statuses=[dg.DagsterRunStatus.QUEUED])
+    running = dg.RunsFilter(job_name=job, tags=tags, statuses=LIVE, created_after=now - longest)
     return any(instance.get_run_records(filters, limit=1) for filters in (waiting, running))

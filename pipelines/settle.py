@@ -205,6 +205,9 @@ def _settling(environment: Environment, instance: dg.DagsterInstance) -> Iterato
 
 def _run(job: dg.JobDefinition, request: dg.RunRequest, instance: dg.DagsterInstance, here: str) -> tuple[bool, str]:
     """Whether the run succeeded, and if not, why, where one line says it."""
+    if request.asset_selection:
+        checks = frozenset(request.asset_check_keys or ())
+        job = job.get_subset(asset_selection=frozenset(request.asset_selection), asset_check_selection=checks)
     try:
         result = job.execute_in_process(
             run_config={**request.run_config, "loggers": {"console": {}}},

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,7 +18,7 @@ import pytest
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import ObjectsUnavailable
-from pipelines.assets import Recorder, Report, Scope, days, make_tables, remake
+from pipelines.assets import Recorder, Report, Scope, days, make_tables, remake, share_of
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines.environment import Environment
@@ -49,8 +49,17 @@ class House:
         """A run over these partitions, as a person (or, with ``only_due``, a sensor) starts it."""
         tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last or first}
         config = {"ops": {"test__table": {"config": {"only_due": only_due}}}}
-        job = dg.Definitions([self.asset()], jobs=[dg.define_asset_job("job", "*")]).resolve_job_def("job")
-        return job.execute_in_process(config, self.instance, tags=tags, raise_on_error=False)
+        return self.execute(config, tags, self.asset())
+
+    def execute(
+        self, config: Mapping[str, Any], tags: Mapping[str, str], *assets: dg.AssetsDefinition
+    ) -> dg.ExecuteInProcessResult:
+        """A run over assets."""
+        job = dg.Definitions(assets, jobs=[dg.define_asset_job("job", "*")]).resolve_job_def("job")
+        keys = [one.key for one in assets]
+        return job.execute_in_process(
+            config, self.instance, tags=tags, raise_on_error=False, asset_selection=keys if keys[1:] else None
+        )
 
     def asset(self) -> dg.AssetsDefinition:
         def write(partition: str) -> dict[str, Any]:
@@ -112,6 +121,38 @@ def test_a_table_that_is_asked_for_by_hand_is_made_whether_or_not_anything_chang
         assert [one for one, _ in house.recorded(house.run(MONDAY, TUESDAY))] == [MONDAY, TUESDAY]
     assert house.made == [MONDAY, TUESDAY] * 2
     assert house.ledger.unrecorded(QUEUE) == {}
+
+
+def test_beside_an_asset_that_does_not_wait_for_it_a_table_is_recorded_and_judged_as_ever(house: House) -> None:
+    @dg.asset
+    def stranger() -> None:
+        """Made in the same run."""
+
+    house.ask(MONDAY)
+    tags = {"dagster/asset_partition_range_start": MONDAY, "dagster/asset_partition_range_end": MONDAY}
+    config = {"ops": {"test__table": {"config": {"only_due": True}}}}
+    result = house.execute(config, tags, house.asset(), stranger)
+    assert result.success
+    assert house.judged(result) == {(MONDAY, "nothing_pending"): True, (MONDAY, "was_made"): True}
+    assert result.asset_materializations_for_node("stranger")
+
+
+def test_assets_that_a_sensor_has_made_in_one_run_share_its_time(house: House) -> None:
+    shares: list[float] = []
+
+    @dg.asset
+    def one(context: dg.AssetExecutionContext, config: Scope) -> None:
+        shares.append(share_of(context, config, 600))
+
+    @dg.asset
+    def another() -> None:
+        """Made in the same run."""
+
+    for only_due in (True, False):
+        config = {"ops": {"one": {"config": {"only_due": only_due}}}}
+        assert house.execute(config, {}, one, another).success
+        assert house.execute(config, {}, one).success
+    assert shares == [300, 600, 600, 600]
 
 
 def test_a_table_is_made_once_for_all_that_asks_for_it_before(house: House) -> None:

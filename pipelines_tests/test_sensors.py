@@ -17,10 +17,10 @@ from pipelines.assets import ALARM
 from pipelines.core.circuit import Circuit
 from pipelines.core.work import NewItem, Outcome, Pause, Reason, State
 from pipelines.environment import Environment
-from pipelines.sensors import Feed, due_run
+from pipelines.sensors import RANGE_END, RANGE_START, Feed, due_run, one_run
 
 QUEUE, JOB = "aae/packages", "deliver"
-NINE, TEN = "2026-03-01-09:00", "2026-03-01-10:00"
+NINE, TEN, ELEVEN = "2026-03-01-09:00", "2026-03-01-10:00", "2026-03-01-11:00"
 HERE = "sandbox://aae"
 LEASE, HOUR = timedelta(minutes=10), timedelta(hours=1)
 FEED = Feed(QUEUE, JOB, dg.AssetKey(["aae", "packages"]), destination=HERE)
@@ -247,3 +247,42 @@ def test_a_run_that_failed_to_call_a_person_holds_nothing_up(desk: Desk) -> None
     desk.asked()
     desk.ran(dg.DagsterRunStatus.FAILURE)
     assert "failed" in desk.skipped()
+
+
+# A job that several feeds share
+
+
+OTHER = "residents/nsss"
+NSSS = dg.AssetKey(["residents", "nsss"])
+
+
+def test_a_run_of_a_shared_job_keeps_only_those_feeds_waiting_that_it_works_on(desk: Desk) -> None:
+    desk.release("a.parquet")
+    alone = desk.asked(shares=True)
+    assert (alone.asset_selection, alone.tags[QUEUE]) == ([FEED.asset], "due")
+    desk.ran(dg.DagsterRunStatus.STARTED, **{OTHER: "due"})
+    assert desk.asked(shares=True) == alone
+    desk.ran(dg.DagsterRunStatus.STARTED, **alone.tags)
+    assert "a run is under way" in desk.skipped(shares=True)
+
+
+def test_what_several_feeds_need_is_one_run(desk: Desk) -> None:
+    desk.release("a.parquet", partition=ELEVEN)
+    desk.ledger.take_in([NewItem(OTHER, "sheet", "1", TEN, 10, destination=HERE)], desk.now)
+    asked = desk.asked(shares=True), desk.asked(shares=True, queue=OTHER, asset=NSSS)
+    run = one_run(asked)
+    assert run.job_name == JOB
+    assert run.asset_selection == [FEED.asset, NSSS]
+    assert run.run_config["ops"].keys() == {"aae__packages", "residents__nsss"}
+    assert (run.tags[RANGE_START], run.tags[RANGE_END]) == (TEN, ELEVEN)
+    assert run.tags["feed"] == f"{QUEUE}, {OTHER}"
+    assert {run.tags[QUEUE], run.tags[OTHER]} == {"due"}
+
+
+def test_one_run_works_on_what_may_be_due_once_it_has_begun_as_well(desk: Desk) -> None:
+    desk.release("a.parquet")
+    shared = replace(FEED, shares=True)
+    run = one_run([desk.asked(shares=True)], [shared, replace(shared, queue=OTHER, asset=NSSS)])
+    assert run.asset_selection == [FEED.asset, NSSS]
+    assert run.run_config["ops"]["residents__nsss"] == {"config": {"only_due": True, "stays": 0.0}}
+    assert (run.tags[OTHER], run.tags["feed"]) == ("due", QUEUE)

@@ -83,6 +83,17 @@ def is_unclaimed(key: InstallationKey | None, ledger: Ledger) -> bool:
     return False
 
 
+def told_key(ledger: Ledger) -> str | None:
+    """A digest of the key that the ledger was begun with, for whoever is to know its rows again."""
+    mark = ledger.mark(_MARK)
+    return None if mark is None else mark.position
+
+
+def hold_to_told(told: str, ledger: Ledger, now: datetime) -> None:
+    """The rows of a ledger that was lost are known by the key of this digest, whichever is here now."""
+    ledger.set_mark(_MARK, Mark(now, told))
+
+
 def hold_to(key: InstallationKey, ledger: Ledger, now: datetime) -> None:
     """Let nothing begin with another key than the ledger's; the first one is the ledger's from then on.
 

@@ -37,6 +37,15 @@ def test_what_waits_is_taken_and_belongs_to_whom_asks_now(ledger: Ledger) -> Non
     assert ledger.settle([end(again)], NOW) == {again.id}
 
 
+def test_what_is_taken_is_of_the_partition_of_whom_asks_now_and_that_it_moved_is_noted(ledger: Ledger) -> None:
+    (first,) = intend(ledger, new())
+    ledger.settle([end(first, State.PENDING, attempted=False, due_at=LATER)], NOW)
+    assert ledger.unrecorded(QUEUE) == {}
+    (again,) = intend(ledger, new(partition="2026-03-01-12:00"))
+    assert (again.id, again.partition) == (first.id, "2026-03-01-12:00")
+    assert ledger.unrecorded(QUEUE) == {first.partition: 1}
+
+
 def test_what_was_left_in_hand_may_have_happened(ledger: Ledger) -> None:
     (first,) = intend(ledger, new())
     (again,) = intend(ledger, new(), now=LATER, owner="other")

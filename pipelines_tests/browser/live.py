@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import shutil
 import signal
 import ssl
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,11 +24,16 @@ from pipelines.core.periods import hour_key, hour_start
 from pipelines.core.work import Item, State
 from pipelines.domains.mobile.files import read_mapping
 from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.memory import sheets_queue
 from pipelines.environment import Environment
+from pipelines.sandbox import here_to_help
 from pipelines.sandbox.aae import Behaviour
 from pipelines.sandbox.addresses import sandbox_running
 from pipelines.sandbox.certificates import Certificates
 from pipelines.sandbox.landing import land_samples
+from pipelines.sandbox.sheets import drop_samples
+from pipelines_tests.domains.residents.people import cells
 from pipelines_tests.test_run import answers, free_port, wait_for
 
 _BEHAVIOURS = TypeAdapter(list[Behaviour])
@@ -64,6 +71,23 @@ class Platform:
         shutil.copyfile(self.environment.home / "landing" / source, folder / name)
         return f"{now:%Y-%m-%d-%H}-{name}.parquet"
 
+    def drop_sheet(self, feed: str, name: str, *rows: Mapping[str, str]) -> None:
+        """Drop a sheet of residents, sound rows with changes, as a person does with a copy."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(FEEDS[feed].needed)
+        writer.writerows(cells(FEEDS[feed], row).values() for row in rows)
+        (self.environment.home / "drive" / feed / "inbound" / name).write_text(text.getvalue())
+
+    def outcomes(self, feed: str) -> list[Path]:
+        """The sheets of residents that were written back."""
+        return sorted((self.environment.home / "drive" / feed / "outbound").glob("*.xlsx"))
+
+    def sheets(self, feed: str) -> list[Item]:
+        """Every version of every sheet of residents."""
+        with closing(open_ledger(self.environment.ledger)) as ledger:
+            return list(ledger.items(sheets_queue(FEEDS[feed])))
+
     def has_received(self, name: str) -> bool:
         """Whether the stand-in for AAE took the object in."""
         return (self.environment.sandbox / "aae/objects" / name).exists()
@@ -77,6 +101,17 @@ class Platform:
         """Who did what, and why, newest first."""
         with closing(open_ledger(self.environment.ledger)) as ledger:
             return [(entry.action, entry.who, entry.why) for entry in ledger.journal(100)]
+
+    def refuse(self, last_name: str = "") -> None:
+        """Tell the stand-in for Here to Help to refuse residents of a name; without one all is well again."""
+        sandbox = self.environment.sandbox
+        url = (sandbox / "here-to-help.url").read_text().removesuffix("/api") + "/sandbox/behaviour"
+        told = [here_to_help.Behaviour(status=400, last_names=last_name)] if last_name else []
+        body = TypeAdapter(list[here_to_help.Behaviour]).dump_json(told)
+        key = {"x-api-key": (sandbox / "here-to-help.key").read_text()}
+        request = urllib.request.Request(url, body, key, method="PUT")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert answer.status == HTTPStatus.NO_CONTENT
 
     def behave(self, *behaviours: Behaviour) -> None:
         """Tell the stand-in for AAE how to answer; without arguments all is well again."""
@@ -107,6 +142,7 @@ def platform_running(home: Path) -> Iterator[Platform]:
     mapping = PrivacyMapping.parse(read_mapping("").raw)
     pairs = [(entry.district, entry.authority) for entry in mapping.entries]
     land_samples(environment.landing, pairs, datetime.now(UTC), hours=_HOURS, packages=200 * _HOURS, events=8 * _HOURS)
+    drop_samples(home / "drive", datetime.now(UTC).date())
     with sandbox_running(environment.sandbox, datetime.now(UTC)):  # all is made before somebody looks
         subprocess.run([*command, "settle"], env=variables, cwd=home.parent, check=True, timeout=300)
     process = subprocess.Popen([*command, "run"], env=variables, cwd=home.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -62,15 +63,22 @@ class Screen:
         clip = {"x": left, "y": top, "width": right - left, "height": bottom - top}
         self.page.screenshot(path=picture, clip=clip)  # type: ignore[arg-type]  # a FloatRect, which has no public name
 
-    def open_lineage(self) -> Locator:
-        """The lineage of everything, its groups unfolded and all of it in sight; returns the graph's nodes."""
+    def open_lineage(self, groups: Mapping[str, Collection[str]]) -> Locator:
+        """The lineage of everything, these groups of assets unfolded, all of it in sight; returns the graph's nodes."""
         self.page.get_by_role("link", name="Lineage").click()
         nodes = self.page.locator("foreignObject")
-        for group, member in (("mobile", "landed_packages"), ("aae", "endpoint")):
+        for group in groups:
             nodes.get_by_text(group, exact=True).click()
-            expect(nodes.get_by_text(member, exact=True)).to_be_attached()
+            self.page.wait_for_url(re.compile(f"expanded=.*{group}"))
         self.page.reload()  # unfolding moves to the group; a fresh page shows all
-        expect(nodes.get_by_text("receipts", exact=True)).to_be_visible()
+        names = [member for members in groups.values() for member in members]
+        for name in set(names):
+            shown = nodes.get_by_text(name, exact=True)
+            expect(shown).to_have_count(names.count(name))
+            for one in shown.all():
+                expect(one).to_be_in_viewport()
+        expect(nodes.filter(has_text="Latest event")).to_have_count(len(names))
+        expect(nodes.filter(has_text=re.compile("Loading|fetching"))).to_have_count(0)
         return nodes
 
     def launch_partitions(self, text: str) -> None:

@@ -16,7 +16,7 @@ from pipelines.domains.mobile.feeds import EVENTS, PACKAGES
 from pipelines.sandbox.aae import Behaviour, Cut
 from pipelines_tests.crashes.children import ACT
 from pipelines_tests.crashes.landings import BAD, FUSSY, GOOD
-from pipelines_tests.crashes.residents import BEFORE, CORRECTED, EDITED, Residents
+from pipelines_tests.crashes.residents import BEFORE, CORRECTED, EDITED, PLAYED, Residents
 from pipelines_tests.crashes.world import World
 from pipelines_tests.domains.mobile.stages import MAPPING
 
@@ -157,6 +157,22 @@ def _edit_before_it_goes_on(world: Residents) -> None:
     world.settle()
 
 
+def _lose_what_was_sent(world: Residents) -> None:
+    """The receipts were written, then more was sent, then the ledger was lost."""
+    world.drop(BEFORE)
+    world.settle()
+    world.drop(EDITED)
+    world.look()
+    for feed in PLAYED:
+        world.send(feed)
+    world.lose_ledger()
+
+
+def _restore_and_send(world: Residents) -> None:
+    world.restore()
+    world.settle()
+
+
 SCENARIOS: Mapping[str, Scenario] = {
     "events": Scenario(_land_events, World.settle),
     "packages": Scenario(_land_packages, World.settle),
@@ -170,4 +186,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "restore": Scenario(_lose_the_ledger, _restore),
     "residents": Scenario(_drop_sheets, _send_and_edit, deployment=Residents),
     "residents corrected": Scenario(_drop_sheets, _edit_before_it_goes_on, deployment=Residents, overtakes=True),
+    "residents restored": Scenario(_lose_what_was_sent, _restore_and_send, deployment=Residents),
 }

@@ -106,7 +106,7 @@ class Ledger(Protocol):
 
         One whose lease ran out is taken over, marked uncertain. Of a name of which any version is held nothing is
         taken; another version whose lease ran out is superseded, uncertain as well. What is over stays as it is. An
-        item that is taken belongs to the parent that is given.
+        item that is taken belongs to the parent and the partition that are given.
 
         Args:
             items: what is wanted.

@@ -51,6 +51,8 @@ def intend(
     hand = {"state": State.CLAIMED, "owner": owner, "lease_until": until, "changed_at": now, "newest": True}
     taken = _insert(connection, {one: item for one, item in free.items() if one not in there}, hand, now)
     again = {there[one].id: item for one, item in free.items() if one in there and there[one].state in _TAKEN}
+    # What is told of the partitions that they come from is not so any more.
+    changes.note(connection, ((item.queue, item.partition) for item in there.values() if item.id in again))
     taken |= _take(connection, again, hand)
     in_hand = {_identity(item)[:-1] for item in taken.values()}
     older = [item for one, item in there.items() if one[:-1] in in_hand and item.id not in taken]
@@ -112,11 +114,12 @@ def _item(one: int, row: Row) -> Item:
 
 
 def _take(connection: sa.Connection, items: Mapping[int, NewItem], hand: Mapping[str, Any]) -> dict[int, Item]:
-    """What waits belongs to the one who asks for it now."""
+    """What waits belongs to the one who asks for it now, and to that one's partition."""
     taken: dict[int, Item] = {}
-    for parent in {item.parent for item in items.values()}:
-        ids = [one for one, item in items.items() if item.parent == parent]
-        taken |= _update(connection, ids, {**hand, "fence": work.c.fence + 1, "parent": parent})
+    for parent, partition in {(item.parent, item.partition) for item in items.values()}:
+        ids = [one for one, item in items.items() if (item.parent, item.partition) == (parent, partition)]
+        place = {"parent": parent, "partition": partition}
+        taken |= _update(connection, ids, {**hand, **place, "fence": work.c.fence + 1})
     return taken
 
 

@@ -10,9 +10,9 @@ from pipelines.domains.aae.exports import EVENTS, PACKAGES
 from pipelines.environment import Environment
 from pipelines.sensors import RUNNING, SCHEDULED, Feed, due_job, due_run, schedule, sensor
 
-deliver_packages = due_job(packages, "aae_deliver_packages", "Deliver the released packages that are due.")
-deliver_events = due_job(events, "aae_deliver_events", "Deliver the released events that are due.")
-write_receipts = due_job(receipts, "aae_write_receipts", "Write the receipts of the days that changed.")
+deliver_packages = due_job([packages], "aae_deliver_packages", "Deliver the released packages that are due.")
+deliver_events = due_job([events], "aae_deliver_events", "Deliver the released events that are due.")
+write_receipts = due_job([receipts], "aae_write_receipts", "Write the receipts of the days that changed.")
 
 
 def _packages(environment: Environment) -> Feed:

@@ -32,9 +32,9 @@ from pipelines.sensors import (
 
 _LANDED = {feeds.PACKAGES.queue: landed_packages.key, feeds.EVENTS.queue: landed_events.key}
 
-filter_packages = due_job(packages, "mobile_filter_packages", "Filter the landed packages that are due.")
-filter_events = due_job(events, "mobile_filter_events", "Filter the landed events that are due.")
-make_events_table = due_job(events_table, "mobile_make_events_table", "Make the hours of the events' table anew.")
+filter_packages = due_job([packages], "mobile_filter_packages", "Filter the landed packages that are due.")
+filter_events = due_job([events], "mobile_filter_events", "Filter the landed events that are due.")
+make_events_table = due_job([events_table], "mobile_make_events_table", "Make the hours of the events' table anew.")
 accept_mapping = dg.define_asset_job(
     "mobile_accept_mapping",
     selection=dg.AssetSelection.assets(privacy_mapping),

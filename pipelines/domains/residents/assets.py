@@ -16,7 +16,7 @@ from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.ledger.working import Shift, work_through
 from pipelines.adapters.objects import Objects
-from pipelines.assets import ALARM, OWNERS, Recorder, Report, Scope, days, make_tables, record_each
+from pipelines.assets import ALARM, OWNERS, Recorder, Report, Scope, days, make_tables, record_each, share_of
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.summary import summarise
 from pipelines.core.work import Reason, State
@@ -89,7 +89,7 @@ def _sheets(feed: Feed) -> dg.AssetsDefinition:
         installation_key: dg.ResourceParam[InstallationKey],
     ) -> Iterator[dg.MaterializeResult[None]]:
         _begin(ledger, lake, installation_key)
-        ends_at = time.monotonic() + environment.run_seconds
+        ends_at = time.monotonic() + share_of(context, config, environment.run_seconds)
         work = Work(
             feed,
             drive,
@@ -215,7 +215,8 @@ def _send(
 ) -> Iterator[dg.MaterializeResult[None]]:
     """One run over sheets: those that are due, or those of the days that were asked for."""
     queue, ledger, policy = sheets_queue(work.feed), work.ledger, work.terms.policy
-    shift = Shift(owner=work.owner, lease=work.terms.lease, seconds=environment.run_seconds)
+    seconds = share_of(context, config, environment.run_seconds)
+    shift = Shift(owner=work.owner, lease=work.terms.lease, seconds=seconds)
 
     def go(shift: Shift, span: Span | None = None) -> None:
         for item in work_through(ledger, queue, lambda: work.outcome, policy, shift, span, destination=destination):
@@ -260,6 +261,7 @@ def _metadata(totals: Totals) -> dict[str, Any]:
         "bytes": totals.bytes,
         "rows_read": totals.rows,
         **{f"rows_{result.replace(' ', '_')}": count for result, count in sorted(totals.results.items())},
+        "rows_replaced": totals.replaced,
         "row_reasons": dict(totals.row_reasons),
         "reasons": dict(totals.reasons),
     }
@@ -290,7 +292,8 @@ def _write(
 ) -> Iterator[dg.MaterializeResult[None]]:
     queue, ledger, policy = outcomes_queue(writing.feed), writing.ledger, writing.policy
     lease = timedelta(seconds=environment.lease_seconds)
-    shift = Shift(owner=context.run.run_id, lease=lease, seconds=environment.run_seconds)
+    seconds = share_of(context, config, environment.run_seconds)
+    shift = Shift(owner=context.run.run_id, lease=lease, seconds=seconds)
 
     def report(partition: str) -> Report:
         items = list(ledger.items(queue, Span(partition, partition)))

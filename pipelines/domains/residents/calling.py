@@ -59,7 +59,7 @@ def read(step: Step, reply: Reply[Any]) -> Answer | None:
         case AddNote():
             return Done()
         case ListCases():
-            return Cases(tuple(Case(one.id, one.help_needed or "") for one in reply.body))
+            return Cases(tuple(Case(one.id, one.help_needed or "", one.fields) for one in reply.body))
 
 
 def sent(reply: Reply[Any]) -> Sent:

@@ -21,6 +21,7 @@ CHECKS = {
     "nothing_pending": "No sheet of the day still waits, nor any of its rows.",
     "every_sheet_settled": "Every sheet of the day was read and sent; none was refused or given up.",
     "every_row_accounted_for": "Rows sent, skipped, rejected and unknown are as many as were read.",
+    "no_row_replaced": "No version of a sheet was replaced while rows waited: were they in the next, they were sent.",
     "rejected_within_bound": "The share of rejected rows is within its bound.",
     "no_row_unknown": "Of no row it is unknown whether it was sent.",
     "no_duplicate_requests": "No key got two help requests.",
@@ -37,6 +38,7 @@ def judge_day(totals: Totals, doubles: int, environment: Environment) -> Iterato
     yield "nothing_pending", totals.waiting == 0, {"waiting": totals.waiting}
     yield "every_sheet_settled", totals.refused + totals.waiting == 0, {"refused": totals.refused, **reasons}
     yield "every_row_accounted_for", totals.unaccounted == 0, {"rows": totals.rows, **totals.results}
+    yield "no_row_replaced", totals.replaced == 0, {"replaced": totals.replaced}
     bound = environment.residents_rejected_share
     shares = {"share": totals.rejected_share, "bound": bound, "reasons": dict(totals.row_reasons)}
     yield "rejected_within_bound", totals.rejected_share <= bound, shares

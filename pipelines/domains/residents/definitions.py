@@ -10,14 +10,14 @@ from pipelines.domains.residents.sensors import (
     residents_outcomes_lost,
     residents_receipts_outdated,
     residents_sheets_dropped,
-    send_jobs,
-    write_jobs,
+    send,
+    write_outcomes,
     write_receipts,
 )
 
 defs = dg.Definitions(
     assets=[drive, api, *sheets, *outcomes, receipts],
     asset_checks=[*sheet_checks, *outcome_checks, receipts_checks],
-    jobs=[*send_jobs, *write_jobs, write_receipts, *operations],
+    jobs=[send, write_outcomes, write_receipts, *operations],
     sensors=[residents_sheets_dropped, residents_outcomes_due, residents_outcomes_lost, residents_receipts_outdated],
 )

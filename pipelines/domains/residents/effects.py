@@ -27,10 +27,11 @@ from pipelines.domains.residents.calls import (
     Step,
     Unanswered,
 )
+from pipelines.domains.residents.feeds.contract import ExtraCase
 from pipelines.domains.residents.matching import are_strangers
 from pipelines.domains.residents.notes import has_note
 from pipelines.domains.residents.progress import ASKED_FOR, Kind, Plan, Progress, Standing
-from pipelines.domains.residents.replies import HelpRequest
+from pipelines.domains.residents.replies import Case, HelpRequest
 from pipelines.domains.residents.rows import Payload
 
 _ADDRESS = ("AddressFirstLine", "Postcode")
@@ -166,12 +167,21 @@ def _learn_cases(plan: Plan, progress: Progress, answer: Cases) -> Progress:
     case, note, extra = plan.find(Kind.CASE), plan.find(Kind.CASE_NOTE), plan.feed.extra_case
     if case is None or note is None or extra is None:
         raise ValueError("no case was asked for")
-    there = [one.id for one in answer.cases if one.help_needed == extra.help_needed]
+    there = [one for one in answer.cases if one.help_needed == extra.help_needed]
     if not there:
         return replace(progress, standings=progress.mark(Standing.OPEN, case), has_no_case=True)
-    if progress.standings[case] is Standing.UNKNOWN:  # there was none before ours was asked for: the newest is ours
-        return replace(progress, standings=progress.mark(Standing.DONE, case), case=max(there))
-    return replace(progress, standings=progress.mark(Standing.THERE, case, note))
+    # When ours was asked for there was none, so the newest is ours. If that is forgotten it is told by how it looks.
+    is_asked_for = progress.standings[case] is Standing.UNKNOWN
+    ours = [one for one in there if is_asked_for or (progress.is_doubtful and _lacks_its_note(one, extra))]
+    if not ours:
+        return replace(progress, standings=progress.mark(Standing.THERE, case, note))
+    return replace(progress, standings=progress.mark(Standing.DONE, case), case=max(one.id for one in ours))
+
+
+def _lacks_its_note(case: Case, extra: ExtraCase) -> bool:
+    """Whether a case is as ours are until they get their note: made of just that, by nobody who left a word."""
+    is_as_made = all(case.fields.get(name) == value for name, value in extra.payload.items())
+    return is_as_made and not case.fields.get("Metadata") and case.fields.get("CaseNotes") in (None, "[]")
 
 
 def _forget(progress: Progress, step: Step) -> Progress:

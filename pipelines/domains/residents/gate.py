@@ -14,9 +14,9 @@ from typing import Any
 
 from pipelines.adapters.here_to_help import HereToHelp, Reply
 from pipelines.core.circuit import Circuit
-from pipelines.core.delivery import conclude
+from pipelines.core.delivery import conclude, put_back
 from pipelines.core.retry import Judgement, RetryPolicy, Verdict, judge
-from pipelines.core.work import Item, Outcome, Reason
+from pipelines.core.work import Item, Outcome, Reason, State
 from pipelines.domains.residents.calling import call, sent
 from pipelines.domains.residents.calls import Step
 
@@ -64,6 +64,17 @@ class Gate:
             return replace(outcome, uncertain=item.uncertain)
         # A call may go on behind a gateway that gave it up: what is read before it is over says nothing.
         return replace(outcome, uncertain=True, due_at=max(outcome.due_at or now, now + self._late))
+
+    def put_off(self, item: Item, reply: Reply[Any]) -> Outcome:
+        """What becomes of an effect that was not called for, since a read before it failed; and of the circuit."""
+        self.hear(reply, item.id, well=False)
+        if self.circuit.is_open:
+            return replace(put_back(item), due_at=self.again_at())
+        attempts = item.attempts + 1
+        if self._policy.exhausted(attempts):
+            return Outcome(item.id, item.fence, State.DEAD, uncertain=item.uncertain, reason=Reason.TOO_MANY_ATTEMPTS)
+        pause = self._policy.pause(attempts, random.random(), sent(reply).retry_after)  # noqa: S311 (as above)
+        return Outcome(item.id, item.fence, State.PENDING, due_at=self._now() + pause, uncertain=item.uncertain)
 
     def hear(self, reply: Reply[Any], item: int, *, well: bool) -> None:
         """What an answer to a call without an effect says of the API; ``item`` is of the row's request."""

@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
@@ -31,7 +31,7 @@ class Intake:
         seen: sheets that are there.
         new: new ones by day.
         aside: how many were set aside.
-        left: how many new or changed ones this look had no time for, or could not read; the next one begins with them.
+        left: how many new or changed ones this look had no time for; the next one begins with them.
         bytes: of the new ones.
         newest: when the newest that is there was modified.
         failed: why not all that is there could be seen, the first reason; None if all was.
@@ -139,7 +139,6 @@ def _read(drive: Drive, listed: Iterable[Listed], ends_at: float) -> _Versions:
         try:
             version = version_of(drive, one.sheet)
         except DriveError as error:
-            found.left[feed] += 1
             found.failed.setdefault(feed, error)
             continue
         has_one = True
@@ -158,27 +157,40 @@ def _record(
     now: datetime,
 ) -> None:
     known = {(item.name, item.version): item for item in alike}
-    items = [new_item(one, known.get((one.name, one.version)), sheets_queue(feed), destination, now) for one in found]
-    in_doubt = _is_in_doubt(ledger, feed, now)
-    if in_doubt:
-        items = [_in_doubt(one) if (one.name, one.version) not in known else one for one in items]
+    mark = ledger.mark(_mark_of(feed))
+    items = [
+        new_item(
+            one,
+            known.get((one.name, one.version)),
+            sheets_queue(feed),
+            destination,
+            now,
+            is_doubtful=(one.name, one.version) not in known and _is_in_doubt(one.sheet, mark, now),
+        )
+        for one in found
+    ]
     taken = ledger.take_in(items, now)
     intake.new.update(taken.new)
     intake.aside, intake.bytes = taken.aside, taken.bytes
-    if in_doubt:  # after it: a look that is killed is made again
+    if _doubts_all(mark, now):  # after it: a look that is killed is made again
         _note_look(ledger, feed, now, intake.left)
     for one in found:
         _note_move(ledger, known.get((one.name, one.version)), one, now)
 
 
 def doubt(ledger: Ledger, feed: Feed) -> None:
-    """The ledger was lost: of sheets that it does not know and that are there already, nobody knows what was sent."""
+    """The ledger was lost: of sheets that it does not know and that are older, nobody knows what was sent."""
     ledger.set_mark(_mark_of(feed), Mark())
 
 
-def _is_in_doubt(ledger: Ledger, feed: Feed, now: datetime) -> bool:
-    mark = ledger.mark(_mark_of(feed))
+def _doubts_all(mark: Mark | None, now: datetime) -> bool:
     return mark is not None and (mark.at is None or now < mark.at + _DOUBT)
+
+
+def _is_in_doubt(sheet: Sheet, mark: Mark | None, now: datetime) -> bool:
+    """Whether a sheet may have been sent before the ledger was lost: it was there then, or was, and is back again."""
+    is_older = mark is not None and mark.at is not None and min(sheet.created, sheet.modified) < mark.at
+    return is_older or _doubts_all(mark, now)
 
 
 def _note_look(ledger: Ledger, feed: Feed, now: datetime, left: int) -> None:
@@ -193,7 +205,9 @@ def _mark_of(feed: Feed) -> str:
     return f"{sheets_queue(feed)} restored"
 
 
-def new_item(found: Found, known: Item | None, queue: str, destination: str, now: datetime) -> NewItem:
+def new_item(
+    found: Found, known: Item | None, queue: str, destination: str, now: datetime, *, is_doubtful: bool = False
+) -> NewItem:
     """The work that a sheet asks for. One that was seen before stays of its day, and bound for where it was."""
     day = known.detail[DAY] if known else london_day(now).isoformat()
     return NewItem(
@@ -206,12 +220,8 @@ def new_item(found: Found, known: Item | None, queue: str, destination: str, now
         state=State.ASIDE if found.twin else State.PENDING,
         reason=Reason.SAME_CONTENT if found.twin else None,
         cause="dropped",
-        detail={PLACE: found.place, SEEN: found.sheet.version, DAY: day},
+        detail={PLACE: found.place, SEEN: found.sheet.version, DAY: day} | ({DOUBTFUL: True} if is_doubtful else {}),
     )
-
-
-def _in_doubt(item: NewItem) -> NewItem:
-    return replace(item, detail={**item.detail, DOUBTFUL: True})
 
 
 def day_of(moment: datetime) -> str:

@@ -16,11 +16,20 @@ from pipelines.jobs import Asked, Pausing, Tried, journaled, pause, resume
 class Feed(StrEnum):
     """The feeds of sheets."""
 
-    CONTACT_TRACING = "contact_tracing"
-    NSSS = "nsss"
-    SPL = "spl"
-    SELF_ISOLATION = "self_isolation"
-    GENERIC = "generic"
+    contact_tracing = "contact_tracing"
+    nsss = "nsss"
+    spl = "spl"
+    self_isolation = "self_isolation"
+    generic = "generic"
+
+
+class Effects(StrEnum):
+    """What of a sheet is had again, as a config names it."""
+
+    given_up = What.GIVEN_UP
+    refused = What.REFUSED
+    unknown = What.UNKNOWN
+    everything = What.EVERYTHING
 
 
 class RetryConfig(Tried):
@@ -28,11 +37,11 @@ class RetryConfig(Tried):
 
     feed: Feed = Field(description="The feed.")
     sheet: str = Field(min_length=1, description="The sheet's id, as the day's table and `pipelines trace` show it.")
-    effects: What = Field(
-        default=What.GIVEN_UP,
+    effects: Effects = Field(
+        default=Effects.given_up,
         description="Which effects are had again: those that were given up, or refused, or of which it is unknown "
-        "whether they happened (they may then happen twice), or everything (what is there is found, no note is added "
-        "twice).",
+        "whether they happened (those without a key may then be there twice), or everything (what is there is found, "
+        "no note is added twice).",
     )
 
 
@@ -42,7 +51,8 @@ def residents_retry(context: dg.OpExecutionContext, config: RetryConfig, ledger:
     scope = {"feed": config.feed.value, "sheet": config.sheet, "effects": config.effects.value}
     with journaled(context, ledger, config, scope) as effect:
         feed = FEEDS[config.feed.value]
-        resent = resend(feed, ledger, config.sheet, config.effects, utc_now(), dry_run=config.dry_run)
+        what = What(config.effects.value)
+        resent = resend(feed, ledger, config.sheet, what, utc_now(), dry_run=config.dry_run)
         effect |= {"sheets": resent.sheets, "effects": resent.effects, "reasons": dict(resent.reasons)}
 
 

@@ -51,12 +51,11 @@ class Terms:
 
 
 class Waits(Exception):  # noqa: N818 (it says what is the case)
-    """The row can't go on before ``due_at``; ``counts`` if that was an attempt which no effect can tell of."""
+    """The row can't go on before ``due_at``."""
 
-    def __init__(self, due_at: datetime, *, counts: bool = False) -> None:
+    def __init__(self, due_at: datetime) -> None:
         super().__init__("the row waits")
         self.due_at = due_at
-        self.counts = counts
 
 
 class Journey:
@@ -68,7 +67,6 @@ class Journey:
         ledger: shared by the rows of the sheet.
         gate: to the API, shared as well.
         terms: how the batch is sent.
-        tries: how often the sheet was taken up: calls that only read count with it.
         now: the wall clock.
     """
 
@@ -79,11 +77,9 @@ class Journey:
         ledger: Together,
         gate: Gate,
         terms: Terms,
-        tries: int,
         now: Callable[[], datetime],
     ) -> None:
-        self._row, self._place, self._ledger, self._gate, self._terms = row, place, ledger, gate, terms
-        self._tries, self._now = tries, now
+        self._row, self._place, self._ledger, self._gate, self._terms, self._now = row, place, ledger, gate, terms, now
         self._memory = Memory((), Progress(()))
 
     async def go(self, known: Sequence[Item] | None = None) -> Memory:
@@ -136,7 +132,7 @@ class Journey:
             await self._settle(step, items, answer, outcome)
         elif outcome.state is State.SETTLED or outcome.reason in REFUSALS:
             reason = outcome.reason or Reason.CONFLICT
-            await self._end(step, items, outcome, state=State.DEAD, reason=reason, detail=self._words(reply))
+            await self._end(step.effects, items, outcome, state=State.DEAD, reason=reason, detail=self._words(reply))
             self._learn(step, Refused())
         else:
             await self._fail(step, items, outcome)
@@ -148,7 +144,7 @@ class Journey:
         detail: dict[str, Any] = {str(kind): answer.id} if isinstance(answer, Made) else {}
         if kind is Kind.REQUEST and self._progress.address_left_out:
             detail[memory.ADDRESS_LEFT_OUT] = True
-        await self._end(step, items, outcome, state=State.SETTLED, reason=None, detail=detail)
+        await self._end(step.effects, items, outcome, state=State.SETTLED, reason=None, detail=detail)
         if before.seen is not None:  # it may show, now that the request is known, that its note is there
             await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
 
@@ -156,43 +152,56 @@ class Journey:
         """The call failed, or nobody knows: it is tried again later, or no more."""
         is_request = self._row.plan.effects[step.effects[0]].kind is Kind.REQUEST
         if outcome.uncertain and is_request and not self._row.plan.is_repeatable:
-            outcome = replace(outcome, state=State.DEAD, due_at=None)
-        await self._end(step, items, outcome)
-        if outcome.state is not State.DEAD:
+            outcome = replace(outcome, state=State.DEAD)
+        await self._end(step.effects, items, outcome)
+        if outcome.state is not State.DEAD or outcome.due_at is not None:  # a lost call keeps back what follows the row
             raise Waits(outcome.due_at or self._now())
         self._memory = replace(self._memory, given_up=True)
         if outcome.uncertain:
             self._mark(Standing.UNKNOWN, *step.effects)
 
-    async def _end(self, step: Step, items: Sequence[Item], outcome: Outcome, **but: Any) -> None:
-        """Record what became of the effects of one call, all alike."""
+    async def _end(self, places: Sequence[int], items: Sequence[Item], outcome: Outcome, **but: Any) -> None:
+        """Record what became of effects, of all of them alike."""
         outcomes = [
             replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain, **but)
             for item in items
         ]
         await self._ledger.settle(outcomes)
-        self._keep(step.effects, [_after(item, one) for item, one in zip(items, outcomes, strict=True)])
+        self._keep(places, [_after(item, one) for item, one in zip(items, outcomes, strict=True)])
 
     async def _read(self, step: Step) -> None:
         """Make a call that only reads, and record what it shows to be there."""
-        request = self._memory.items[0]
         reply = await self._gate.call(step)
         if reply is None:
             raise Waits(self._gate.again_at())
         answer = read(step, reply)
         if isinstance(answer, Gone) and isinstance(step, ReadRequest) and step.request != self._progress.earlier:
             answer = None
-        self._gate.hear(reply, 0 if request is None else request.id, well=answer is not None)
-        if answer is not None:
-            before = self._progress
-            self._learn(step, answer)
-            await self._record_found(before)
-            if self._progress.is_anothers:
-                await self._give_up(Reason.CONFLICT)
+        if answer is None:
+            await self._put_off(reply)
             return
-        if not self._terms.policy.exhausted(self._tries + 1):
-            raise Waits(self._now() + self._terms.policy.pause(self._tries + 1, 0.0), counts=True)
-        await self._give_up(Reason.TOO_MANY_ATTEMPTS)
+        before, read_for = self._progress, self._memory.items[min(self._asked(), default=0)]
+        self._gate.hear(reply, 0 if read_for is None else read_for.id, well=True)
+        self._learn(step, answer)
+        await self._record_found(before)
+        if self._progress.is_anothers and (asked := self._asked()):
+            await self._give_up(Reason.CONFLICT, *asked)
+
+    async def _put_off(self, reply: Reply[Any]) -> None:
+        """A read failed: it counts with all that is still asked for, or with the request if that is nothing."""
+        asked, request = self._asked(), self._memory.items[0]
+        if asked:
+            items = await self._take(asked)
+            outcome = self._gate.put_off(items[0], reply)
+            await self._end(asked, items, outcome)
+        elif request is not None:  # only the resident's id is missing
+            failed = request.detail.get(memory.READS, 0)
+            outcome = self._gate.put_off(replace(request, attempts=failed), reply)
+            if outcome.attempted:
+                await self._ledger.settle([], {request.id: {**request.detail, memory.READS: failed + 1}})
+        if outcome.state is not State.DEAD:
+            raise Waits(outcome.due_at or self._now())
+        self._memory = replace(self._memory, given_up=True)
 
     async def _record_found(self, before: Progress) -> None:
         """Record effects that were seen to be there, and whose the request is."""
@@ -245,18 +254,9 @@ class Journey:
             await self._give_up(Reason.MAY_HAVE_LEFT if self._place.is_doubtful else Reason.CRASHED, 0, *along)
 
     async def _give_up(self, reason: Reason, *places: int) -> None:
-        """Nothing more is tried of these effects, or of all that are still asked for."""
-        asked = places or tuple(
-            place for place, standing in enumerate(self._progress.standings) if standing in ASKED_FOR
-        )
-        if asked:
-            items = await self._take(asked)
-            dead = [
-                Outcome(item.id, item.fence, State.DEAD, attempted=False, uncertain=item.uncertain, reason=reason)
-                for item in items
-            ]
-            await self._ledger.settle(dead)
-            self._keep(asked, [_after(item, one) for item, one in zip(items, dead, strict=True)])
+        """Nothing more is tried of these effects."""
+        items = await self._take(places)
+        await self._end(places, items, Outcome(0, 0, State.DEAD, attempted=False, reason=reason))
         self._memory = replace(self._memory, given_up=True)
 
     async def _take(self, places: Sequence[int]) -> list[Item]:
@@ -265,6 +265,9 @@ class Journey:
         if not items:
             raise Waits(self._now() + self._terms.lease)
         return items
+
+    def _asked(self) -> tuple[int, ...]:
+        return tuple(place for place, standing in enumerate(self._progress.standings) if standing in ASKED_FOR)
 
     def _learn(self, step: Step, answer: Answer) -> None:
         self._memory = replace(self._memory, progress=learn(self._row.plan, self._progress, step, answer))

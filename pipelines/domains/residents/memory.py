@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from pipelines.core.retry import LONGEST_PAUSE
 from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines.domains.residents.batches import ToSend
 from pipelines.domains.residents.effects import is_parked, next_step
@@ -31,6 +32,8 @@ ANOTHERS = "another's"
 """In a request's detail: it was seen to be another person's."""
 
 ADDRESS_LEFT_OUT = "address left out"
+READS = "failed reads"
+"""In a settled request's detail: how often who it is of could not be read."""
 WORDS = "words"
 """In an item's detail: why it was refused, as far as that is nobody's data."""
 
@@ -109,7 +112,8 @@ class Memory:
     Attributes:
         items: of its effects, None where the ledger has none.
         progress: as far as the ledger tells.
-        due_at: before then nothing is to be tried, since an answer failed or another run holds an effect.
+        due_at: before then nothing is to be tried, nor anything that follows: an answer failed, a lost call may still
+            be under way, or another run holds an effect.
         given_up: whether something of it was tried often enough.
         words: of a refusal.
     """
@@ -132,16 +136,19 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
         row: to be sent.
         found: the versions.
         now: the time.
-        is_doubtful: whether a request that the ledger does not know may be there.
+        is_doubtful: whether effects that the ledger does not know may be there.
     """
     by_name: dict[str, list[Item]] = {}
+    found = list(found)
     for item in found:
         by_name.setdefault(item.name, []).append(item)
     plan, content, own = row.plan, row.identity.content, names(row)
     items = tuple(next((item for item in by_name.get(name, ()) if item.version == content), None) for name in own)
     others = [item for item in by_name.get(own[0], ()) if item.version != content]
     standings = {
-        effect.name: _standing(item, now) for effect, item in zip(plan.effects, items, strict=True) if item is not None
+        effect.name: _standing(item, is_repeatable=plan.is_repeatable)
+        for effect, item in zip(plan.effects, items, strict=True)
+        if item is not None
     }
     # An extra case and its note are the same whatever the row says: what another version had of them is there.
     of_case = {kind: by_name.get(own[place], []) for kind in _OF_CASE if (place := plan.find(kind)) is not None}
@@ -151,6 +158,8 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
     is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
     if items[0] is None and (is_doubtful or is_unclear):
         standings[Kind.REQUEST] = Standing.UNKNOWN
+    if is_doubtful and not of_case.get(Kind.CASE_NOTE):
+        standings[Kind.CASE_NOTE] = Standing.UNKNOWN
     request = items[0]
     progress = begin(
         plan,
@@ -160,9 +169,11 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
         case=_find_last(of_case.get(Kind.CASE, ()), CASE),
         earlier=_find_last(others, REQUEST),
     )
-    if request is not None and ADDRESS_LEFT_OUT in request.detail:
-        progress = replace(progress, address_left_out=True)
-    waiting = [due for item in items if item is not None and (due := _due(item, now)) is not None]
+    left_out = request is not None and ADDRESS_LEFT_OUT in request.detail
+    progress = replace(progress, address_left_out=left_out, is_doubtful=is_doubtful)
+    # Another version's call may still be under way as well, and come in after ours.
+    waited_for = [item for item in found if item.version == content or _may_have_left(item)]
+    waiting = [due for item in waited_for if (due := _due(item, now)) is not None]
     dead = [item for item in items if item is not None and item.state is State.DEAD]
     words = next((item.detail[WORDS] for item in dead if WORDS in item.detail), "")
     given_up = any(item.reason not in REFUSALS for item in dead)
@@ -217,14 +228,15 @@ def is_open(plan: Plan, progress: Progress) -> bool:
     return any(standing in ASKED_FOR for standing in progress.standings)
 
 
-def _standing(item: Item, now: datetime) -> Standing:
+def _standing(item: Item, *, is_repeatable: bool) -> Standing:
     if item.state is State.SETTLED:
         return Standing.THERE if THERE in item.detail else Standing.DONE
     if item.state is State.DEAD and item.reason in REFUSALS:
         return Standing.REFUSED
     # Who has it sent again by hand takes the risk, where nothing could tell. With its sheet it may have been withdrawn.
     waits = item.state in (State.PENDING, State.SUPERSEDED)
-    if waits and item.reason == Reason.REPLAYED and not item.detail:
+    was_never_had = item.detail.keys() <= {WORDS}
+    if waits and item.reason == Reason.REPLAYED and was_never_had and not is_repeatable:
         return Standing.OPEN
     return Standing.UNKNOWN if _may_have_left(item) else Standing.OPEN
 
@@ -243,9 +255,11 @@ def _may_have_left(item: Item) -> bool:
 
 
 def _due(item: Item, now: datetime) -> datetime | None:
+    """Until when an item is to be left alone; a lost call may be under way until then, whatever became of its item."""
     if item.state is State.CLAIMED and item.lease_until is not None and item.lease_until >= now:
         return item.lease_until
-    return item.due_at if item.state is State.PENDING and item.due_at > now else None
+    waits = item.state is State.PENDING or (item.uncertain and item.state in (State.DEAD, State.SUPERSEDED))
+    return item.due_at if waits and now < item.due_at <= now + LONGEST_PAUSE else None
 
 
 def _find_last(versions: Sequence[Item], name: str) -> int | None:

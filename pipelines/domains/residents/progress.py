@@ -87,6 +87,7 @@ class Progress:
         is_anothers: whether the request was seen to be another person's, who has the same id in some sheet or the API.
         seen: that request as it was read, until something may have changed it.
         has_no_case: whether the resident was seen to have no case of the kind.
+        is_doubtful: whether what the ledger does not know of may have happened before it was lost.
     """
 
     standings: tuple[Standing, ...]
@@ -98,6 +99,7 @@ class Progress:
     is_anothers: bool = False
     seen: HelpRequest | None = field(default=None, repr=False)
     has_no_case: bool = False
+    is_doubtful: bool = False
 
     def waits(self, place: int | None) -> bool:
         """Whether there is such an effect, still to be done or to be found out."""

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from pipelines.adapters.installation import told_key
 from pipelines.adapters.ledger import Family, Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects
@@ -22,6 +23,7 @@ from pipelines.core.work import Item, NewItem, State
 from pipelines.day_tables import put_table, read_rows
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.memory import effects_queue, sheets_queue
+from pipelines.domains.residents.places import DOUBTFUL
 from pipelines.domains.residents.sheets import RECEIPTS, REFUSED, RESULTS, ROWS
 from pipelines.lost import make_whole, refuse_if_lost
 
@@ -46,12 +48,14 @@ _COLUMNS: dict[str, pa.DataType] = {
     "changed_at": _MOMENT,
     "facts": pa.string(),
     "run": pa.string(),
+    "key": pa.string(),
 }
 
 SCHEMA = pa.schema(_COLUMNS)
 """One row for each sheet that is over, with no effect, and one for each effect that is.
 
-``row`` is the version of an effect: a digest of what the row says. ``facts`` is JSON: what the ledger keeps.
+``row`` is the version of an effect: a digest of what the row says. ``facts`` is JSON: what the ledger keeps. ``key`` is
+a digest of the installation's key, without which none of it is known again.
 """
 
 _SHEETS_COLUMNS: dict[str, pa.DataType] = {
@@ -82,7 +86,13 @@ def write_day(lake: Objects, ledger: Ledger, day: str) -> dict[str, Any]:
         LedgerLost: the ledger does not know what the receipts tell of, and must not take their place.
     """
     refuse_if_lost(ledger, lake)
-    return put_table(lake, _key(day), SCHEMA, _parts(ledger, day), lambda: make_whole(ledger, utc_now()))
+    # Counted before the effects are read: what changes meanwhile is asked for again.
+    changed = {queue: ledger.unrecorded(queue).get(day) for queue in map(effects_queue, FEEDS.values())}
+    facts = put_table(lake, _key(day), SCHEMA, _parts(ledger, day), lambda: make_whole(ledger, utc_now()))
+    for queue, changes in changed.items():
+        if changes is not None:
+            ledger.recorded(queue, {day: changes})
+    return facts
 
 
 def write_sheets(lake: Objects, ledger: Ledger, feed: str, day: str) -> dict[str, Any]:
@@ -90,6 +100,12 @@ def write_sheets(lake: Objects, ledger: Ledger, feed: str, day: str) -> dict[str
     items = sorted(ledger.items(sheets_queue(FEEDS[feed]), Span(day, day)), key=lambda item: item.id)
     table = pa.Table.from_pylist([_of_sheet(item) for item in items], SHEETS_SCHEMA)
     return put_table(lake, f"residents/{feed}/date={day}/{feed}.parquet", SHEETS_SCHEMA, [table])
+
+
+def key_of(lake: Objects, day: str) -> str | None:
+    """The digest of the key by which what the receipts of a day tell of is known, if they say so."""
+    row = next(read_rows(lake, _key(day)), {})
+    return row.get("key")
 
 
 def days(lake: Objects) -> Iterator[str]:
@@ -101,7 +117,10 @@ def days(lake: Objects) -> Iterator[str]:
 
 
 def read_day(lake: Objects, day: str) -> Iterator[Family]:
-    """What the receipts of a day tell of, in the order in which it came to be: each effect with its sheet."""
+    """What the receipts of a day tell of, in the order in which it came to be: each effect with its sheet.
+
+    What was given up may have been sent since the receipts were written, once it was taken up again: it is doubtful.
+    """
     sheets: dict[tuple[str, str], NewItem] = {}
     # The versions of an effect are next to each other; sheets of a day are few.
     by_name = groupby(read_rows(lake, _key(day)), itemgetter("feed", "effect"))
@@ -124,9 +143,9 @@ def _key(day: str) -> str:
 
 
 def _parts(ledger: Ledger, day: str) -> Iterator[pa.Table]:
-    span = Span(day, day)
+    span, key = Span(day, day), told_key(ledger)
     for feed in FEEDS.values():
-        place = {"feed": feed.name, "day": day}
+        place = {"feed": feed.name, "day": day, "key": key}
         sheets = {item.id: item for item in ledger.items(sheets_queue(feed), span, _OVER)}
         told = [place | _of(item, item.name, item.version) for item in sorted(sheets.values(), key=lambda one: one.id)]
         yield pa.Table.from_pylist(told, SCHEMA)
@@ -177,6 +196,9 @@ def _of_sheet(item: Item) -> dict[str, Any]:
 
 def _restored(row: Mapping[str, Any], queue: str) -> NewItem:
     settled_at: datetime | None = row["settled_at"]
+    detail, is_doubtful = orjson.loads(row["facts"]), row["state"] == State.DEAD
+    if is_doubtful and row["effect"] is None:
+        detail[DOUBTFUL] = True
     return NewItem(
         queue,
         row["effect"] or row["sheet"],
@@ -187,9 +209,9 @@ def _restored(row: Mapping[str, Any], queue: str) -> NewItem:
         state=State(row["state"]),
         reason=row["reason"],
         cause="restored",
-        detail=orjson.loads(row["facts"]),
+        detail=detail,
         settled_at=settled_at,
-        uncertain=row["uncertain"],
+        uncertain=row["uncertain"] or is_doubtful,
         seen_at=row["seen_at"],
         changed_at=row["changed_at"],
         attempts=row["attempts"],

@@ -26,7 +26,8 @@ class HelpRequest:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One of a resident's help requests."""
+    """One of a resident's help requests; ``fields`` is all that the API tells of it."""
 
     id: int
     help_needed: str
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False)

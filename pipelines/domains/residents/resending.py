@@ -20,7 +20,7 @@ class What(StrEnum):
     """What was tried often enough."""
     REFUSED = "refused"
     UNKNOWN = "unknown"
-    """What may have happened, and might now happen twice."""
+    """What may have happened; what has no key might now happen twice."""
     EVERYTHING = "everything"
     """All of it: the API finds what it has by its keys, and notes that are there are not added again."""
 
@@ -40,8 +40,8 @@ def resend(feed: Feed, ledger: Ledger, sheet: str, what: What, now: datetime, *,
     Raises:
         LookupError: no such sheet is over.
     """
-    versions = [item for item in ledger.named(sheets_queue(feed), None, [sheet]) if item.state in OVER]
-    if not versions:
+    versions = ledger.named(sheets_queue(feed), None, [sheet])
+    if not any(item.state in OVER for item in versions):
         raise LookupError("no sheet of this id is settled or given up")
     ids = {item.id for item in versions}
     effects = [
@@ -49,8 +49,15 @@ def resend(feed: Feed, ledger: Ledger, sheet: str, what: What, now: datetime, *,
     ]
     resent = Resent(1, len(effects), Counter(item.reason or "settled" for item in effects))
     if not dry_run:
-        ledger.reopen([item.id for item in effects], now, Reason.REPLAYED)
-        ledger.reopen([max(ids)], now, Reason.REPLAYED)
+        wanted = {item.id for item in effects}
+        ledger.reopen(sorted(wanted), now, Reason.REPLAYED)
+        ledger.reopen(
+            sorted(ids), now, Reason.REPLAYED
+        )  # of the versions it takes the newest, and withdraws its effects
+        # The others likewise: the sheet asks for what is in it, and what is not waits for nobody.
+        waiting = [item for item in ledger.items(effects_queue(feed), states=[State.PENDING]) if item.id in wanted]
+        for item in waiting:
+            ledger.withhold(item.queue, item.partition, item.name, now)
     return resent
 
 

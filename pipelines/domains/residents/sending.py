@@ -43,13 +43,11 @@ class Sent:
     Attributes:
         results: rows by what became of them, those that wait included.
         due_at: when to go on with those that wait; None if none does.
-        counts: whether one waits for something that counts as an attempt at the sheet.
         stopped: why no call was made any more, before all that was due was tried.
     """
 
     results: Counter[Result] = field(default_factory=Counter)
     due_at: datetime | None = None
-    counts: bool = False
     stopped: Reason | None = None
 
 
@@ -72,7 +70,6 @@ class Sending:
         place: of the effects.
         terms: how the batch is sent.
         owner: the run.
-        tries: how often the sheet was taken up before.
         goes_on: asked before each call: whether the run has time, and still holds the sheet.
         told: called after each row with what was done so far.
         now: the wall clock.
@@ -83,7 +80,6 @@ class Sending:
     place: Place
     terms: Terms
     owner: str
-    tries: int = 0
     goes_on: Callable[[], bool] = lambda: True
     told: Callable[[Sent], None] = lambda _: None
     now: Callable[[], datetime] = utc_now
@@ -161,11 +157,10 @@ class Sending:
             return Result.WAITING
         result = Result.WAITING
         try:
-            now = await Journey(row, self.place, together, gate, self.terms, self.tries, self.now).go(known)
+            now = await Journey(row, self.place, together, gate, self.terms, self.now).go(known)
             result = memory.judge(row, now, self.place.sheet).result
         except Waits as waits:
             self._wait_until(waits.due_at)
-            self.done.counts = self.done.counts or waits.counts
         except Exception as error:
             self._errors.append(error)
         if result is not Result.WAITING:

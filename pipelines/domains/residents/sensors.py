@@ -22,17 +22,11 @@ from pipelines.domains.residents.sheets import RECEIPTS, outcomes_queue
 from pipelines.domains.residents.writing import Writing, find_missing
 from pipelines.environment import Environment, at_load
 from pipelines.lost import is_lost
-from pipelines.sensors import RUNNING, Feed, due_job, due_run, sensor
+from pipelines.sensors import RUNNING, Feed, due_job, due_run, one_run, sensor
 
-send_jobs = [
-    due_job(asset, f"residents_send_{feed}", f"Send the sheets of {feed} that are due.")
-    for feed, asset in zip(FEEDS, sheets, strict=True)
-]
-write_jobs = [
-    due_job(asset, f"residents_write_{feed}_outcomes", f"Write the outcomes of {feed} that are due.")
-    for feed, asset in zip(FEEDS, outcomes, strict=True)
-]
-write_receipts = due_job(receipts, "residents_write_receipts", "Write the receipts of the days that changed.")
+send = due_job(sheets, "residents_send", "Send the sheets that are due.")
+write_outcomes = due_job(outcomes, "residents_write_outcomes", "Write the outcomes that are due.")
+write_receipts = due_job([receipts], "residents_write_receipts", "Write the receipts of the days that changed.")
 
 
 _OFF = "every feed of residents is switched off"
@@ -55,7 +49,7 @@ def _begin(
     return feeds
 
 
-@sensor(jobs=send_jobs, minimum_interval_seconds=at_load().residents_seconds, default_status=RUNNING)
+@sensor(job=send, minimum_interval_seconds=at_load().residents_seconds, default_status=RUNNING)
 def residents_sheets_dropped(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
@@ -64,7 +58,7 @@ def residents_sheets_dropped(
     drive: dg.ResourceParam[Drive],
     installation_key: dg.ResourceParam[InstallationKey],
 ) -> dg.SensorResult:
-    """Take dropped sheets of all feeds into the ledger, then ask for a run of each feed in which any are due."""
+    """Take dropped sheets of all feeds into the ledger, then ask for one run over the feeds in which any are due."""
     now = utc_now()
     feeds = _begin(environment, ledger, lake, installation_key, now)
     if not feeds:
@@ -76,10 +70,11 @@ def residents_sheets_dropped(
         due_run(
             Feed(
                 sheets_queue(FEEDS[feed]),
-                job.name,
+                send.name,
                 asset.key,
                 _is_enabled(environment, feed),
                 environment.here_to_help,
+                shares=True,
             ),
             ledger,
             context.instance,
@@ -87,7 +82,7 @@ def residents_sheets_dropped(
             now,
             "sensor",
         )
-        for feed, job, asset in zip(FEEDS, send_jobs, sheets, strict=True)
+        for feed, asset in zip(FEEDS, sheets, strict=True)
     ]
     due = [one for one in asked if isinstance(one, dg.RunRequest)]
     for error in failed:  # what is known is worked on all the same
@@ -96,7 +91,7 @@ def residents_sheets_dropped(
         raise failed[0]
     observed = list(_observations(taken))
     if due:
-        return dg.SensorResult(due, asset_events=observed)
+        return dg.SensorResult([one_run(due)], asset_events=observed)
     seen, new = sum(one.seen for one in taken.values()), sum(one.new.total() for one in taken.values())
     skipped = {one.skip_message for one in asked if isinstance(one, dg.SkipReason)}
     left = sum(one.left for one in taken.values())
@@ -120,27 +115,21 @@ def _observations(taken: dict[str, intake.Intake]) -> Iterator[dg.AssetObservati
             yield dg.AssetObservation(drive_asset.key, metadata=metadata)
 
 
-@sensor(jobs=write_jobs, minimum_interval_seconds=5, default_status=RUNNING)
+@sensor(job=write_outcomes, minimum_interval_seconds=5, default_status=RUNNING)
 def residents_outcomes_due(
     context: dg.SensorEvaluationContext,
     environment: dg.ResourceParam[Environment],
     ledger: dg.ResourceParam[Ledger],
 ) -> dg.SensorResult:
-    """Ask for a run of each feed in which outcomes are due."""
+    """Ask for one run over all feeds as soon as outcomes are due of any."""
     now = utc_now()
-    asked = [
-        due_run(
-            Feed(outcomes_queue(FEEDS[feed]), job.name, asset.key),
-            ledger,
-            context.instance,
-            environment,
-            now,
-            "sensor",
-        )
-        for feed, job, asset in zip(FEEDS, write_jobs, outcomes, strict=True)
+    feeds = [
+        Feed(outcomes_queue(FEEDS[feed]), write_outcomes.name, asset.key, shares=True)
+        for feed, asset in zip(FEEDS, outcomes, strict=True)
     ]
+    asked = [due_run(feed, ledger, context.instance, environment, now, "sensor") for feed in feeds]
     due = [one for one in asked if isinstance(one, dg.RunRequest)]
-    return dg.SensorResult(due) if due else dg.SensorResult(skip_reason="no outcome is due")
+    return dg.SensorResult([one_run(due, feeds)]) if due else dg.SensorResult(skip_reason="no outcome is due")
 
 
 @sensor(minimum_interval_seconds=600, default_status=RUNNING)

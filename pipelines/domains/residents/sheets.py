@@ -1,7 +1,7 @@
 """One claimed sheet, from the drive to its settled rows.
 
 It is read to its end before anything of it is sent. It settles once each of its rows is accounted for, and asks in the
-same transaction for the sheet that is written back and for the receipts of its day. Until then it comes back when its
+same transaction for the sheet that is written back and for receipts. Until then it comes back when its
 rows are due. Not here: a row's calls.
 """
 
@@ -88,8 +88,27 @@ class Work:
         """Send a claimed sheet and say what became of it; only an error of our own raises."""
         outcome = self._outcome(item, held)
         if outcome.state in (State.SETTLED, State.DEAD):
-            outcome = replace(outcome, releases=requests(self.feed, item))
+            outcome = replace(outcome, releases=self.requests(item))
         return outcome
+
+    def requests(self, item: Item) -> tuple[NewItem, ...]:
+        """What is to be written once a sheet is over: its outcome, and the receipts of each day that they lag behind.
+
+        Rows that waited since an earlier day, or that a person had sent again of it, changed that day's receipts.
+        """
+        # A request that waits already will do: whoever writes takes what is there then.
+        version = f"{item.id} {item.fence}"
+        outcome = NewItem(
+            outcomes_queue(self.feed),
+            f"{item.name} {item.partition}",
+            version,
+            item.partition,
+            0,
+            cause="sent",
+            joins=True,
+        )
+        days = sorted({item.partition, *self.ledger.unrecorded(effects_queue(self.feed))})
+        return (outcome, *(NewItem(RECEIPTS, day, version, day, 0, cause=item.queue, joins=True) for day in days))
 
     def _outcome(self, item: Item, held: Callable[[Item], bool]) -> Outcome:
         if item.attempts >= _CRASHES:
@@ -125,7 +144,6 @@ class Work:
             place,
             self.terms,
             self.owner,
-            item.attempts,
             goes_on=lambda: self.has_time() and held(item),
             told=lambda sent: self.told(len(batch.rows), sent),
             now=self.now,
@@ -152,7 +170,7 @@ class Work:
             item.id,
             item.fence,
             State.PENDING,
-            attempted=sent.counts,
+            attempted=False,
             due_at=sent.due_at,
             reason=sent.stopped,
             detail=detail,
@@ -192,18 +210,6 @@ def wait_for_drive(error: DriveError, item: Item, policy: RetryPolicy, now: date
 def lines(rows: Iterable[Row]) -> Iterator[Line]:
     """A drive's rows as lines of a sheet."""
     return (Line(row.cells, row.numbers) for row in rows)
-
-
-def requests(feed: Feed, item: Item) -> tuple[NewItem, ...]:
-    """What is to be written once a sheet is over: its outcome, and the receipts of its day."""
-    # A request that waits already will do: whoever writes takes what is there then.
-    version = f"{item.id} {item.fence}"
-    return (
-        NewItem(
-            outcomes_queue(feed), f"{item.name} {item.partition}", version, item.partition, 0, cause="sent", joins=True
-        ),
-        NewItem(RECEIPTS, item.partition, version, item.partition, 0, cause=item.queue, joins=True),
-    )
 
 
 def _is_doubtful(versions: Collection[Item]) -> bool:

@@ -14,7 +14,11 @@ from pipelines.domains.residents.sheets import REASONS, RESULTS, ROWS
 
 @dataclass(slots=True)
 class Totals:
-    """Sheets by state and by reason; rows that were read, by what became of them, and why some were not sent."""
+    """Sheets by state and by reason; rows that were read, by what became of them, and why some were not sent.
+
+    ``replaced`` counts rows that waited when another version of their sheet took its place: those that are not in it
+    were never sent, and how many that are is not known.
+    """
 
     sheets: Counter[State] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -22,6 +26,7 @@ class Totals:
     rows: int = 0
     results: Counter[str] = field(default_factory=Counter)
     row_reasons: Counter[str] = field(default_factory=Counter)
+    replaced: int = 0
 
     @property
     def waiting(self) -> int:
@@ -45,9 +50,9 @@ class Totals:
         return lost / self.rows if self.rows else 0.0
 
 
-def total(items: Iterable[Item]) -> Totals:
+def total(found: Iterable[Item]) -> Totals:
     """Add up the sheets of a day; of those that are not settled only that they are there."""
-    totals = Totals()
+    items, totals = list(found), Totals()
     for item in items:
         totals.sheets[item.state] += 1
         if item.reason is not None and item.state is not State.SUPERSEDED:
@@ -57,7 +62,14 @@ def total(items: Iterable[Item]) -> Totals:
             totals.rows += item.detail[ROWS]
             totals.results.update(item.detail[RESULTS])
             totals.row_reasons.update(item.detail[REASONS])
+    totals.replaced = count_replaced(items)
     return totals
+
+
+def count_replaced(versions: Iterable[Item]) -> int:
+    """How many rows waited in versions that another one took the place of."""
+    replaced = (one for one in versions if one.state is State.SUPERSEDED)
+    return sum(one.detail.get(RESULTS, {}).get(Result.WAITING, 0) for one in replaced)
 
 
 def count_doubles(effects: Iterable[Item]) -> int:

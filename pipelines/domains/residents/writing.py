@@ -7,7 +7,7 @@ is sent. Only counts and digests of it are kept.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -19,7 +19,7 @@ from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core import work
 from pipelines.core.retry import RetryPolicy
-from pipelines.core.work import Item, Reason, State
+from pipelines.core.work import OVER, Item, Reason, State
 from pipelines.domains.residents.batches import Batch, ToSend
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.memory import effects_queue, judge, names, recall, sheets_queue
@@ -28,6 +28,7 @@ from pipelines.domains.residents.outcomes import Outcome, tell_duplicate, tell_u
 from pipelines.domains.residents.places import DAY, digest, find, place_of
 from pipelines.domains.residents.sheet import SheetRefused
 from pipelines.domains.residents.sheets import REFUSED, outcomes_queue, read, wait_for_drive
+from pipelines.domains.residents.totals import count_replaced
 
 CALLED, SUFFIX, BOOKS, RESULTS, SHEET, SEEN = "called", "suffix", "books", "results", "sheet", "seen"
 """In an outcome's detail: a digest of the sheet's name, what was put behind it, how many spreadsheets, what they count,
@@ -63,11 +64,13 @@ class Writing:
         """Write the outcome that a claimed item asks for; only an error of our own raises."""
         if self.policy.exhausted(item.attempts):
             return work.Outcome(item.id, item.fence, State.DEAD, attempted=False, reason=Reason.CRASHED)
-        sheet = self._find_sheet(item)
+        name = item.name.rpartition(" ")[0]
+        versions = self.ledger.named(sheets_queue(self.feed), None, [name])
+        sheet = _find_sheet(item, versions)
         if sheet is None:  # it is sent anew, and then asks anew
             return work.Outcome(item.id, item.fence, State.SUPERSEDED, reason=Reason.CHANGED)
         try:
-            detail = self._write(item, sheet, held)
+            detail = self._write(item, sheet, _count_replaced(sheet, versions), held)
         except (SheetGone, SheetUnreadable):
             return self._again(item, Reason.GONE)
         except SheetChanged:
@@ -77,16 +80,7 @@ class Writing:
         state = State.PENDING if detail is None else State.SETTLED
         return work.Outcome(item.id, item.fence, state, attempted=detail is not None, detail=detail)
 
-    def _find_sheet(self, item: Item) -> Item | None:
-        """The newest version of the sheet that is over, unless another one is on its way."""
-        name = item.name.rpartition(" ")[0]
-        versions = self.ledger.named(sheets_queue(self.feed), None, [name])
-        newest = max(versions, key=_latest, default=None)
-        over = [one for one in versions if one.partition == item.partition and one.state in (State.SETTLED, State.DEAD)]
-        last = max(over, key=_latest, default=None)
-        return last if newest is not None and newest.state in (State.SETTLED, State.DEAD) else None
-
-    def _write(self, item: Item, sheet: Item, held: Callable[[Item], bool]) -> dict[str, Any] | None:
+    def _write(self, item: Item, sheet: Item, replaced: int, held: Callable[[Item], bool]) -> dict[str, Any] | None:
         found = find(self.drive, self.drive.sheets([self.feed.name], self.now()), sheet, self.secret)
         if found is None:
             raise SheetGone("a sheet is not where it was")
@@ -94,6 +88,11 @@ class Writing:
         suffix = self._suffix(item, sheet, called)
         day = date.fromisoformat(sheet.detail[DAY])
         books, results = self._books(sheet, found.stem + suffix, day)
+        if replaced:
+            words = (
+                f"{replaced} rows of an earlier version waited as it was replaced; drop again those that are not here"
+            )
+            books[0][1].append(drives.Tab("replaced", ["reason"], [[words]]))
         if not held(item):
             return None
         for name, tabs in books:
@@ -204,6 +203,21 @@ def find_missing(writing: Writing, span: Span) -> list[int]:
             wanted[one.id] = books[: one.detail[BOOKS]]
     seen = drive.outcomes(feed.name, {name for names in wanted.values() for name in names})
     return [item for item, names in wanted.items() if not seen.keys() >= set(names)]
+
+
+def _find_sheet(item: Item, versions: Collection[Item]) -> Item | None:
+    """The newest version of the sheet that is over, unless another one is on its way."""
+    newest = max(versions, key=_latest, default=None)
+    over = [one for one in versions if one.partition == item.partition and one.state in OVER]
+    last = max(over, key=_latest, default=None)
+    return last if newest is not None and newest.state in OVER else None
+
+
+def _count_replaced(sheet: Item, versions: Collection[Item]) -> int:
+    """How many rows waited in versions that were replaced since another one of the sheet was settled."""
+    settled = [one.settled_at for one in versions if one.id != sheet.id and one.settled_at is not None]
+    since = max(settled, default=None)
+    return count_replaced(one for one in versions if since is None or one.changed_at > since)
 
 
 def _latest(item: Item) -> tuple[datetime, int]:

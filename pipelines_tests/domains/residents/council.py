@@ -261,6 +261,11 @@ def hold(api: HereToHelp) -> tuple[int, int, int]:
     return found.residents, found.help_requests, found.case_notes
 
 
+def stored(api: HereToHelp, field: str) -> list[Any]:
+    """A field of each resident that the API holds."""
+    return [json.loads(fields).get(field) for fields, _ in api.contents()]
+
+
 def patiently(council: Council, **terms: Any) -> Council:
     """The same council with other terms."""
     council.terms = replace(council.terms, **terms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from python_calamine import WorksheetNotFound
 
 from pipelines.adapters.drive import SheetChanged
 from pipelines.adapters.ledger import Span
@@ -137,6 +138,28 @@ def test_an_outcome_of_a_sheet_that_was_edited_since_waits_for_the_newer_one(cou
     council.write()
     told = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "hackney_cases")
     assert [row["outcome"] for row in told] == ["sent", "sent before"]
+
+
+def test_an_outcome_tells_that_rows_of_an_earlier_version_waited_once(council: Council, api: HereToHelp) -> None:
+    rows = people(4, council.feed)
+    api.behave(Behaviour(status=503))
+    council.drop("a.csv", *rows)
+    council.look()
+    council.send()
+    api.behave()
+    council.drop("a.csv", rows[0])
+    council.settle()
+    council.write()
+    name = "Hackney_CT_FOR_UPLOAD_a_2021-11-20"
+    assert council.told(name, "replaced")[0]["reason"].startswith("4 rows of an earlier version waited")
+    assert [row["outcome"] for row in council.told(name, "hackney_cases")] == ["sent"]
+    council.later(minutes=5)
+    council.drop("a.csv", rows[0], rows[1])
+    council.settle()
+    council.write()
+    assert [row["outcome"] for row in council.told(name, "hackney_cases")] == ["sent before", "sent"]
+    with pytest.raises(WorksheetNotFound):
+        council.told(name, "replaced")
 
 
 @every_drive

@@ -65,3 +65,49 @@ def test_everything_that_is_sent_again_is_found_and_no_note_added(council: Counc
 def test_a_sheet_that_is_not_known_is_not_sent(council: Council) -> None:
     with pytest.raises(LookupError):
         resend(council.feed, council.ledger, "no such id", What.EVERYTHING, council.now, dry_run=True)
+
+
+def _refuse(council: Council, api: HereToHelp, *versions: list[dict[str, str]]) -> None:
+    """Versions of one sheet, one after another, of which the API refuses the second person."""
+    api.behave(Behaviour(status=400, last_names="Sample1"))
+    for rows in versions:
+        council.drop("a.csv", *rows)
+        council.settle()
+        council.later(minutes=5)
+    api.behave()
+
+
+def test_of_a_sheet_that_was_put_back_as_it_was_that_version_is_sent(council: Council, api: HereToHelp) -> None:
+    row, other = people(2, council.feed)
+    _refuse(council, api, [row, other], [row], [row, other])
+    resend(council.feed, council.ledger, council.sheets()[0].name, What.REFUSED, council.now, dry_run=False)
+    council.settle()
+    assert hold(api) == (2, 2, 2)
+
+
+def test_what_was_refused_of_a_version_that_was_never_settled_is_sent(council: Council, api: HereToHelp) -> None:
+    row, other, waits = people(3, council.feed)
+    api.behave(Behaviour(status=400, last_names="Sample1"), Behaviour(status=429, last_names="Sample2"))
+    council.drop("a.csv", row, other, waits)
+    council.look()
+    council.send()
+    api.behave()
+    council.drop("a.csv", row, other)
+    council.settle()
+    assert council.sheets()[0].state is State.SUPERSEDED
+    assert council.results() == {"sent before": 1, "rejected": 1}
+    resend(council.feed, council.ledger, council.sheets()[0].name, What.REFUSED, council.now, dry_run=False)
+    council.settle()
+    assert hold(api) == (2, 2, 2)
+
+
+def test_what_is_not_in_the_sheet_any_more_waits_for_nothing(council: Council, api: HereToHelp) -> None:
+    row, other = people(2, council.feed)
+    _refuse(council, api, [row, other], [row])
+    resend(council.feed, council.ledger, council.sheets()[0].name, What.REFUSED, council.now, dry_run=False)
+    council.settle()
+    assert hold(api) == (1, 1, 1)
+    assert not council.effect_states()[State.PENDING]
+    council.drop("a.csv", row, other)
+    council.settle()
+    assert hold(api) == (2, 2, 2)

@@ -33,6 +33,7 @@ def test_each_check_is_judged() -> None:
     ("changes", "doubles", "failed"),
     [
         ({"rows": 101}, 0, {"every_row_accounted_for"}),
+        ({"replaced": 1}, 0, {"no_row_replaced"}),
         ({"results": Counter({"sent": 94, "rejected": 6})}, 0, {"rejected_within_bound"}),
         ({"results": Counter({"sent": 94, "given up": 6})}, 0, {"rejected_within_bound"}),
         ({"results": Counter({"sent": 99, "unknown": 1})}, 0, {"no_row_unknown"}),
@@ -54,6 +55,22 @@ def test_a_day_is_added_up_from_its_settled_sheets(council: Council, api: HereTo
     assert (totals.sheets[State.SETTLED], totals.refused, totals.rows, totals.unaccounted) == (1, 1, 3, 0)
     assert totals.results == {"sent": 2, "rejected": 1}
     assert totals.rejected_share == pytest.approx(1 / 3)
+
+
+def test_rows_that_were_never_sent_as_their_sheet_was_replaced_are_told_of(council: Council, api: HereToHelp) -> None:
+    """A sheet waits in an outage, and the next day's list of other people takes its place."""
+    api.behave(Behaviour(status=503))
+    council.drop("export.csv", *people(20, council.feed))
+    council.look()
+    council.send()
+    api.behave()
+    council.later(days=1)
+    council.drop("export.csv", *people(2, council.feed, 100))
+    council.settle()
+    assert council.results() == {"sent": 2}
+    replaced, sent = council.sheets()
+    assert _failed(total([replaced])) == {"no_row_replaced"}
+    assert _failed(total([sent])) == set()
 
 
 def test_a_key_with_two_requests_is_a_duplicate(council: Council) -> None:

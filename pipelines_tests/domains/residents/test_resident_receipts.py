@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
+from functools import partial
 from itertools import islice
 
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.adapters.installation import InstallationKey, OtherKey, hold_to
 from pipelines.adapters.ledger import open_ledger
+from pipelines.adapters.ledger.working import Shift, work_through
 from pipelines.adapters.objects import open_objects
+from pipelines.assets import remake
 from pipelines.core.work import Reason, State
 from pipelines.domains.residents import receipts
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.resending import What, resend
-from pipelines.environment import Environment
-from pipelines.restore import restore
+from pipelines.domains.residents.sheets import RECEIPTS
+from pipelines.lost import is_lost
 from pipelines.sandbox.here_to_help import Behaviour, HereToHelp
-from pipelines_tests.domains.residents.conftest import Open
-from pipelines_tests.domains.residents.council import NOW, Council, hold, people
+from pipelines_tests.domains.residents.conftest import Lose, Open
+from pipelines_tests.domains.residents.council import NOW, POLICY, SECRET, Council, hold, people
 
 DAY = "2021-11-20"
-
-Lose = Callable[[Council], None]
 
 
 def test_each_sheet_and_each_effect_has_a_receipt(council: Council) -> None:
@@ -62,18 +63,96 @@ def test_a_ledger_filled_from_receipts_sends_nothing_again(council: Council, api
     assert hold(api) == (4, 4, 4)
 
 
-@pytest.fixture
-def lose_the_ledger(environment: Environment) -> Iterator[Lose]:
-    """Restores the ledger of a council from the receipts that were written, into a file of its own."""
-    with ExitStack() as stack:
+def write_due(council: Council) -> list[str]:
+    """Write the receipts that are asked for; returns their days."""
+    lake = open_objects((council.folder / "lake").as_uri())
+    make = partial(receipts.write_day, lake, council.ledger)
+    outcome = partial(remake, ledger=council.ledger, make=make, policy=POLICY, made_with="1", now=lambda: council.now)
+    shift = Shift("receipts", council.terms.lease, now=lambda: council.now)
+    made = work_through(council.ledger, RECEIPTS, lambda: outcome, POLICY, shift)
+    return sorted(item.partition for item in made)
 
-        def of(council: Council) -> None:
-            landing, lake = (open_objects((council.folder / name).as_uri()) for name in ("landing", "lake"))
-            council.ledger.close()
-            council.ledger = stack.enter_context(closing(open_ledger(f"sqlite:///{council.folder / 'fresh.db'}")))
-            restore(council.ledger, landing, lake, environment, "A. Engineer", "its disk broke", council.now)
 
-        yield of
+def test_a_row_that_waited_since_yesterday_is_in_the_receipts(
+    council: Council, api: HereToHelp, lose_the_ledger: Lose
+) -> None:
+    """Its sheet is edited the next day, and it is sent with that."""
+    row, other, third = people(3, council.feed)
+    api.behave(Behaviour(status=429, last_names=row["Surname"]))
+    council.drop("a.csv", row)
+    council.look()
+    council.send()
+    council.later(days=1)
+    api.behave()
+    council.drop("a.csv", row, other)
+    council.settle()
+    assert council.results() == {"sent": 2}
+    write_due(council)
+    before = hold(api)
+    lose_the_ledger(council)
+    council.settle()
+    assert hold(api) == before == (2, 2, 2)
+    council.later(hours=1)
+    council.drop("a.csv", row, other, third)
+    council.settle()
+    assert hold(api) == (3, 3, 3)
+
+
+def test_what_a_person_had_sent_again_of_yesterday_is_in_the_receipts(
+    council: Council, api: HereToHelp, lose_the_ledger: Lose
+) -> None:
+    row, other = people(2, council.feed)
+    row["Account ID"] = ""
+    api.behave(Behaviour(status=429, last_names=row["Surname"]))
+    council.drop("a.csv", row)
+    council.settle()
+    assert council.results() == {"given up": 1}
+    assert write_due(council) == [DAY]
+    council.later(days=1)
+    council.drop("a.csv", row, other)
+    council.settle()
+    api.behave()
+    resend(council.feed, council.ledger, council.sheets()[0].name, What.GIVEN_UP, council.now, dry_run=False)
+    council.settle()
+    assert hold(api) == (2, 2, 2)
+    assert write_due(council) == [DAY, "2021-11-21"]
+    lose_the_ledger(council)
+    assert {(item.state, item.partition) for item in council.effects()} == {(State.SETTLED, "2021-11-21")}
+
+
+def test_receipts_are_asked_for_once_for_what_changed(council: Council) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    assert write_due(council) == [DAY]
+    council.later(days=1)
+    council.drop("b.csv", *people(2, council.feed, 10))
+    council.settle()
+    assert write_due(council) == ["2021-11-21"]
+    assert write_due(council) == []
+
+
+def test_a_ledger_that_was_restored_takes_no_other_key(council: Council, lose_the_ledger: Lose) -> None:
+    """The key's file lies beside the ledger's: who loses their disk has both made anew."""
+    hold_to(InstallationKey(SECRET), council.ledger, council.now)
+    council.drop("a.csv", *people(1, council.feed))
+    council.settle()
+    write_due(council)
+    lose_the_ledger(council)
+    with pytest.raises(OtherKey):
+        hold_to(InstallationKey(bytes(32)), council.ledger, council.now)
+    hold_to(InstallationKey(SECRET), council.ledger, council.now)
+
+
+def test_a_ledger_lost_before_the_first_receipts_is_known_to_be_lost(council: Council, lose_the_ledger: Lose) -> None:
+    """The day's table is in the lake as soon as a run ends; receipts follow within ten minutes."""
+    lake = open_objects((council.folder / "lake").as_uri())
+    council.drop("a.csv", *people(1, council.feed))
+    council.settle()
+    receipts.write_sheets(lake, council.ledger, council.feed.name, DAY)
+    with closing(open_ledger(f"sqlite:///{council.folder / 'unknown.db'}")) as fresh:
+        assert is_lost(fresh, lake)
+    lose_the_ledger(council)
+    assert not is_lost(council.ledger, lake)
 
 
 @pytest.mark.parametrize("feed", FEEDS)
