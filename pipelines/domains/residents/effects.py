@@ -25,7 +25,6 @@ from pipelines.domains.residents.calls import (
     ReadRequest,
     Refused,
     Step,
-    Unanswered,
 )
 from pipelines.domains.residents.feeds.contract import ExtraCase
 from pipelines.domains.residents.matching import are_strangers
@@ -54,7 +53,7 @@ def is_parked(plan: Plan, progress: Progress) -> bool:
 
 
 def learn(plan: Plan, progress: Progress, step: Step, answer: Answer) -> Progress:
-    """How far the row is once a call was answered. A read that is refused or not answered is needed still.
+    """How far the row is once a call was answered. A read that is refused is needed still.
 
     Raises:
         ValueError: no such call has such an answer.
@@ -72,8 +71,6 @@ def learn(plan: Plan, progress: Progress, step: Step, answer: Answer) -> Progres
             after = _learn_cases(plan, progress, answer)
         case CreateCase(), Made(made):
             after = replace(progress, standings=progress.mark(Standing.DONE, *step.effects), case=made)
-        case _, Unanswered():
-            after = _forget(progress, step)
         case _, Refused():
             after = replace(progress, standings=progress.mark(Standing.REFUSED, *step.effects))
         case _:
@@ -182,16 +179,6 @@ def _lacks_its_note(case: Case, extra: ExtraCase) -> bool:
     """Whether a case is as ours are until they get their note: made of just that, by nobody who left a word."""
     is_as_made = all(case.fields.get(name) == value for name, value in extra.payload.items())
     return is_as_made and not case.fields.get("Metadata") and case.fields.get("CaseNotes") in (None, "[]")
-
-
-def _forget(progress: Progress, step: Step) -> Progress:
-    """After a lost answer nothing that was seen holds any more."""
-    standings = progress.mark(Standing.UNKNOWN, *step.effects)
-    if isinstance(step, AddNote):
-        return replace(progress, standings=standings, seen=None)
-    if isinstance(step, CreateCase):
-        return replace(progress, standings=standings, has_no_case=False)
-    return replace(progress, standings=standings)
 
 
 def _is_at_home(payload: Payload, seen: HelpRequest) -> bool:

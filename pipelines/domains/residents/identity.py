@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipelines.domains.residents.feeds.contract import Cells, Feed
@@ -51,14 +50,6 @@ def identify(feed: Feed, cells: Cells, key: str, secret: bytes) -> Identity:
     return Identity(
         _digest(secret, ["key", feed.name, key])[:32] if key else "", _digest(secret, ["content", feed.name, content])
     )
-
-
-def find_repeats(identities: Iterable[Identity | None]) -> Iterator[int | None]:
-    """For each row the place of the first one that says the same; None for that one itself, and for one without."""
-    seen: dict[bytes, int] = {}
-    for place, identity in enumerate(identities):
-        first = place if identity is None else seen.setdefault(bytes.fromhex(identity.content), place)
-        yield None if first == place else first
 
 
 def _digest(secret: bytes, words: list[object]) -> str:

@@ -15,7 +15,6 @@ from pipelines.domains.residents.calls import (
     Made,
     ReadRequest,
     Refused,
-    Unanswered,
 )
 from pipelines.domains.residents.effects import is_parked, learn, next_step
 from pipelines.domains.residents.feeds import FEEDS
@@ -165,7 +164,7 @@ def test_a_request_that_the_api_would_not_recognise_is_never_repeated(feed: Feed
     api, plan = Api(), planned(feed, **KEYLESS[feed.name])
     progress = send(plan, api, [fault])
     assert is_parked(plan, progress)
-    assert api.calls.count("CreateRequest") == (fault in (Fault.LOST_AFTER, Fault.KILLED_AFTER))
+    assert api.calls.count("CreateRequest") == (fault is Fault.LOST_AFTER)
     assert progress.standings[0] is Standing.UNKNOWN
 
 
@@ -295,7 +294,7 @@ def test_a_read_without_an_answer_is_needed_still(standing: Standing) -> None:
     progress = begin(plan, {"request": Standing.DONE, "note 1": standing}, request=5)
     step = next_step(plan, progress)
     assert step == ReadRequest(5)
-    for answer in (Unanswered(), Refused(), Gone()):
+    for answer in (Refused(), Gone()):
         assert next_step(plan, learn(plan, progress, step, answer)) == step
 
 
