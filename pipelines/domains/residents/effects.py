@@ -29,7 +29,7 @@ from pipelines.domains.residents.calls import (
 from pipelines.domains.residents.feeds.contract import ExtraCase
 from pipelines.domains.residents.matching import are_strangers
 from pipelines.domains.residents.notes import has_note
-from pipelines.domains.residents.progress import ASKED_FOR, Kind, Plan, Progress, Standing
+from pipelines.domains.residents.progress import ASKED_FOR, Effect, Kind, Plan, Progress, Standing
 from pipelines.domains.residents.replies import Case, HelpRequest
 from pipelines.domains.residents.rows import Payload
 
@@ -150,7 +150,7 @@ def _learn_read(plan: Plan, progress: Progress, seen: HelpRequest) -> Progress:
         return replace(progress, is_anothers=True)
     kind = Kind.CASE_NOTE if of_case else Kind.NOTE
     standings = tuple(
-        (Standing.THERE if has_note(seen.notes, effect.text) else Standing.OPEN)
+        (Standing.THERE if _is_there(seen, effect, standing) else Standing.OPEN)
         if effect.kind is kind and standing in ASKED_FOR
         else standing
         for effect, standing in zip(plan.effects, progress.standings, strict=True)
@@ -158,6 +158,10 @@ def _learn_read(plan: Plan, progress: Progress, seen: HelpRequest) -> Progress:
     if of_case:
         return replace(progress, standings=standings)
     return replace(progress, standings=standings, seen=seen, resident=seen.resident)
+
+
+def _is_there(seen: HelpRequest, effect: Effect, standing: Standing) -> bool:
+    return has_note(seen.notes, effect.text, may_be_ours=standing is Standing.UNKNOWN)
 
 
 def _learn_cases(plan: Plan, progress: Progress, answer: Cases) -> Progress:

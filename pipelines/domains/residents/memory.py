@@ -28,6 +28,9 @@ REQUEST, RESIDENT, CASE = "request", "resident", "case"
 THERE = "there"
 """In an item's detail: the effect had happened before, or was not needed."""
 
+TEXT = "text"
+"""In a note's detail: a digest of one that went as it is, by which a later version's is known not to be news."""
+
 ANOTHERS = "another's"
 """In a request's detail: it was seen to be another person's."""
 
@@ -160,6 +163,14 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
         standings[Kind.REQUEST] = Standing.UNKNOWN
     if is_doubtful and not of_case.get(Kind.CASE_NOTE):
         standings[Kind.CASE_NOTE] = Standing.UNKNOWN
+    note = plan.find(Kind.NOTE)
+    if plan.feed.note_in_request and note is not None:
+        of_others = [item for item in by_name.get(own[note], ()) if item.version != content]
+        may_be_there = any(_may_be(item, row.identity.note) for item in of_others)
+        if may_be_there and standings.get(plan.effects[note].name, Standing.OPEN) is Standing.OPEN:
+            standings[plan.effects[note].name] = Standing.UNKNOWN
+    if is_doubtful and items[0] is None:
+        standings |= {effect.name: Standing.UNKNOWN for effect in plan.effects if effect.kind is Kind.NOTE}
     request = items[0]
     progress = begin(
         plan,
@@ -247,6 +258,12 @@ def _standing_of_any(versions: Sequence[Item]) -> Standing:
         return Standing.THERE
     tried = [item for item in versions if item.reason not in REFUSALS]
     return Standing.UNKNOWN if any(map(_may_have_left, tried)) else Standing.OPEN
+
+
+def _may_be(item: Item, note: str) -> bool:
+    """Whether the note of another version may be there and have the same text, as far as anybody knows."""
+    is_there = item.state is State.SETTLED and item.detail.get(TEXT, note) == note
+    return is_there or _may_have_left(item)
 
 
 def _may_have_left(item: Item) -> bool:

@@ -140,9 +140,15 @@ class Ledger:
         return begin(plan, self.standings, earlier=earlier, **self.ids)
 
 
-def send(plan: Plan, api: Api, faults: Iterable[Fault] = (), earlier: int | None = None) -> Progress:
-    """Sends a row until nothing is next, through so many faults and then without any."""
-    ledger = Ledger()
+def send(
+    plan: Plan,
+    api: Api,
+    faults: Iterable[Fault] = (),
+    earlier: int | None = None,
+    known: Mapping[str, Standing] | None = None,
+) -> Progress:
+    """Sends a row until nothing is next, through so many faults and then without any; `known` is of earlier ones."""
+    ledger = Ledger(dict(known or {}))
     progress = ledger.begin(plan, earlier)
     trouble: Iterator[Fault] = iter([*faults, *repeat(Fault.NONE, 100)])
     while (step := next_step(plan, progress)) is not None:

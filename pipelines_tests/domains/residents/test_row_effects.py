@@ -188,9 +188,15 @@ def test_an_edited_comment_is_added_and_an_old_one_is_not_repeated() -> None:
     """The reference adds the comment at every call."""
     api = Api()
     first = send(planned(CONTACT_TRACING, Comments="call"), api)
-    for comment in ("call", "call again", "call"):
-        send(planned(CONTACT_TRACING, Comments=comment, Email="new@sample.test"), api, earlier=first.request)
-    assert api.requests[0].notes == ["call", "call again"]
+    for comment, standing in (
+        ("call", Standing.UNKNOWN),
+        ("call again, soon", Standing.OPEN),
+        ("call", Standing.UNKNOWN),
+        ("soon", Standing.OPEN),
+    ):
+        plan = planned(CONTACT_TRACING, Comments=comment, Email="new@sample.test")
+        send(plan, api, earlier=first.request, known={"note 1": standing})
+    assert api.requests[0].notes == ["call", "call again, soon", "soon"]
 
 
 def test_the_address_is_left_out_for_a_known_resident_whose_postcode_is_unchanged() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pipelines.sandbox.here_to_help import Call, HereToHelp
+import sqlite3
+
+from pipelines.sandbox.here_to_help import Behaviour, Call, Cut, HereToHelp
 from pipelines_tests.domains.residents.council import Council, hold, people
 
 
@@ -55,3 +57,30 @@ def test_two_rows_of_one_key_are_not_sent_again_with_every_edit_beside_them(coun
     assert _next(council, "a.csv", row, _other(row), another) == {"sent": 1, "sent before": 2}
     assert _next(council, "a.csv", row, _other(row), another, third) == {"sent": 1, "sent before": 3}
     assert hold(api) == (3, 3, 3)
+
+
+def test_a_comment_is_stored_once_whatever_else_is_edited_and_however_it_is_shortened(
+    council: Council, api: HereToHelp
+) -> None:
+    """The API tells of comments as one text, with commas between them and in them."""
+    (row,) = people(1, council.feed)
+    for comment, email in (
+        ("Called twice, no reply", "a@sample.test"),
+        ("no reply", "a@sample.test"),
+        ("no reply", "b@sample.test"),
+        ("Called twice", "b@sample.test"),
+        ("Called twice, no reply", "c@sample.test"),
+    ):
+        assert _next(council, "a.csv", row | {"Comments": comment, "Email": email}) == {"sent": 1}
+    with sqlite3.connect(council.folder / "api" / "here-to-help.db") as db:
+        stored = [text for (text,) in db.execute("select case_note from case_notes order by id")]
+    assert stored == ["Called twice, no reply", "no reply", "Called twice"]
+
+
+def test_a_shorter_comment_whose_answer_was_lost_is_stored_once(council: Council, api: HereToHelp) -> None:
+    (row,) = people(1, council.feed)
+    _next(council, "a.csv", row | {"Comments": "first"})
+    _next(council, "a.csv", row | {"Comments": "second"})
+    api.behave(Behaviour(cut=Cut.AFTER, times=1, calls=Call.POST_CASE_NOTE))
+    assert _next(council, "a.csv", row | {"Comments": "third"}) == {"sent": 1}
+    assert hold(api) == (1, 1, 3)
