@@ -31,7 +31,6 @@ DELIVERY_BOUND = 40.0
 TICK_BOUND = 1.5
 """A tick over a thousand times as much that is done may take so many times as long; the rest is noise."""
 
-SHEETS_BOUND, ROW_BOUND = 15.0, 1024
 """So many times as fast as openpyxl, in processor time; and the bytes of memory that a row of a sheet may take."""
 
 
@@ -222,31 +221,8 @@ def measure_residents(size: Size, folder: Path) -> None:
 
 
 def measure_sheets(size: Size, folder: Path) -> None:
-    """Compare ours with openpyxl, which reads a tenth of the rows: its pace does not change; then weigh a row."""
-    table = Table("texts", "rows", "µs of CPU each", "openpyxl's", "openpyxl's to ours", "bound", "bytes each", "bound")
-    for form in sheets.FORMS:
-        warm, few, many = (folder / f"{form}-{count}.xlsx" for count in ("warm", "few", "many"))
-        for path, count in ((warm, 10), (few, size.sheet_rows // 10), (many, size.sheet_rows)):
-            sheets.make_sheet(form, count, path)
-        ratios, figures = list[float](), list[tuple[float, float, float]]()
-        for _ in range(size.rounds):
-            theirs, ours_few, ours = (
-                run_apart(sheets.parse, way, path, warm)
-                for way, path in (("openpyxl", few), ("ours", few), ("ours", many))
-            )
-            if ours.rows != size.sheet_rows + 1:
-                raise click.ClickException(f"{ours.rows - 1} of {size.sheet_rows} rows were read")
-            pace, their_pace = 1e6 * ours.cpu / ours.rows, 1e6 * theirs.cpu / theirs.rows
-            ratios.append(their_pace / pace)
-            figures.append((pace, their_pace, (ours.peak - ours_few.peak) / (ours.rows - ours_few.rows)))
-        ratio, (pace, their_pace, weight) = median(ratios), (median(column) for column in zip(*figures, strict=True))
-        bounds = (
-            f"at least {SHEETS_BOUND:g}" + ("" if ratio >= SHEETS_BOUND else ": missed"),
-            f"at most {ROW_BOUND}" + ("" if weight <= ROW_BOUND else ": missed"),
-        )
-        shown = (f"{pace:.1f}", f"{their_pace:,.1f}", f"{ratio:.1f}", bounds[0], f"{weight:,.0f}", bounds[1])
-        table.add_row(form, f"{size.sheet_rows:,}", *shown)
-    console.print(table)
+    """Read large sheets as openpyxl does, and weigh their rows."""
+    console.print(sheets.table(folder, size.sheet_rows, size.rounds))
 
 
 TICKS = 50

@@ -72,14 +72,14 @@ def test_ticks_and_deliveries_are_measured_on_a_bucket() -> None:
 
 def test_sheets_are_read_beside_openpyxl() -> None:
     words = run("--only", "sheets", "--sheet-rows", "200")
-    assert [words.count(form) for form in sheets.FORMS] == [1, 1]
+    assert [words.count(form) for form in sheets.FORMS] == [len(sheets.WAYS)] * 2
 
 
 @pytest.mark.parametrize("form", sheets.FORMS)
-def test_both_ways_read_a_sheet_to_the_same_rows(form: str, tmp_path: Path) -> None:
+def test_all_ways_read_a_sheet_to_the_same_rows(form: str, tmp_path: Path) -> None:
     sheets.make_sheet(form, 50, tmp_path / "sheet.xlsx")
-    ours, theirs = (list(read((tmp_path / "sheet.xlsx").read_bytes())) for read in sheets.WAYS.values())
-    assert ours == theirs
+    ours, *others = (list(read((tmp_path / "sheet.xlsx").read_bytes())) for read in sheets.WAYS.values())
+    assert others == [ours] * 2
     assert (len(ours), len(ours[0].cells)) == (51, 63)
 
 

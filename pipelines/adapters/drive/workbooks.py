@@ -1,7 +1,8 @@
-"""Rows from workbooks, as calamine reads them: an ods as a whole, an xlsx in blocks of some hundred rows.
+"""Rows from workbooks, as calamine reads them: an ods as a whole, an xlsx in pieces of some hundred rows.
 
-Calamine makes a table of a whole tab, of all cells between its corners, in 2.4 KB for a row of 25 texts. So each block
-of an xlsx is given to it as a workbook of its own. That takes little memory for the rows, and a stray cell in the last
+Calamine makes a table of a whole tab, of all cells between its corners, in 2.4 KB for a row of 25 texts. So an xlsx is
+cut into pieces: what is plain in one is read here, and calamine is given its other cells; a piece that is written in an
+unusual way is given to it as a workbook of its own. That takes little memory for the rows, and a stray cell in the last
 of them makes no table of a thousand million cells. The shared texts are kept here, packed.
 """
 
