@@ -151,6 +151,9 @@ class Environment(BaseSettings):
     drive_folders: str = Field(
         "", description="For gdrive://, each feed's folders by id: feed=inbound:outbound, with commas between feeds"
     )
+    drive_typed_seconds: float = Field(
+        120, description="A native Google Sheet is taken when nobody typed in it for this long, in seconds"
+    )
     here_to_help: Url = _url(f"{SANDBOX}://here-to-help", "The Here to Help API, up to /api: https://, sandbox://")
     residents_contact_tracing_enabled: bool = Field(True, description="Whether these sheets are sent; off keeps them")
     residents_nsss_enabled: bool = Field(True, description="The same for nsss")

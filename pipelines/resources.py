@@ -127,7 +127,8 @@ def open_configured_drive(environment: Environment) -> Drive:
 
 def configured_drive(environment: Environment) -> Drive:
     """The drive as it is, for who only looks."""
-    quiet = timedelta(seconds=environment.uploads_quiet_seconds)
+    is_typed = urlsplit(environment.drive).scheme == "gdrive"
+    quiet = timedelta(seconds=environment.drive_typed_seconds if is_typed else environment.uploads_quiet_seconds)
     return open_drive(environment.drive, read_folders(environment.drive_folders), quiet=quiet)
 
 

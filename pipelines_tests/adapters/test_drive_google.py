@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -27,6 +28,8 @@ from pipelines.adapters.drive import (
     google_sheets,
     open_drive,
 )
+from pipelines.environment import Environment
+from pipelines.resources import configured_drive
 from pipelines_tests.adapters.drives import FEEDS, OnGoogle, xlsx
 from pipelines_tests.servers.disturbed import Answer, Asked, Forward, Meddling, cutting, from_the
 from pipelines_tests.servers.google import Google, refusal, refusing
@@ -248,6 +251,31 @@ def test_a_folder_that_is_not_there_is_denied_and_not_empty(google: Google) -> N
     ):
         with pytest.raises(DriveDenied, match="is not there, or is not shared with us"):
             work()
+
+
+def test_a_native_sheet_is_taken_once_nobody_types_in_it_for_minutes(place: OnGoogle, tmp_path: Path) -> None:
+    place.drop("nsss", "one", ROWS)
+    (sheet,) = place.sheets()
+    folders = ",".join(f"{feed}={pair.inbound}:{pair.outbound}" for feed, pair in place.folders.items())
+    at = f"gdrive://{place.google.host}"
+    settings = Environment(home=tmp_path, drive=at, aae="https://a.test", here_to_help="https://h.test/api")
+    drive = configured_drive(settings.model_copy(update={"drive_folders": folders}))
+    assert list(drive.sheets(["nsss"], sheet.modified + timedelta(seconds=119))) == []
+    assert list(drive.sheets(["nsss"], sheet.modified + timedelta(seconds=120))) == [sheet]
+
+
+@pytest.mark.parametrize(("locale", "is_read"), [("en_GB", True), ("de_DE", True), ("", True), ("en_US", False)])
+def test_a_sheet_that_takes_the_first_figure_of_a_date_for_its_month_is_refused(
+    place: OnGoogle, locale: str, is_read: bool
+) -> None:
+    """Its 2/1/1990 is shown as it was typed, and stored as the 1st of February or the 2nd of January: who knows?"""
+    place.drop("nsss", "one", ROWS)
+    place.file(place.sheets()[0]).locale = locale
+    if is_read:
+        assert len(read(place)) == 2
+    else:
+        with pytest.raises(SheetUnreadable, match="its locale en_US takes"):
+            read(place)
 
 
 def test_a_token_that_has_expired_is_renewed(place: OnGoogle) -> None:

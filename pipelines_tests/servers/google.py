@@ -184,7 +184,8 @@ class Google:
             }
             for index, grid in enumerate(file.grids)
         ]
-        return {"spreadsheetId": file.id, "properties": {"title": file.name}, "sheets": tabs}
+        properties = {"title": file.name, "locale": file.locale}
+        return {"spreadsheetId": file.id, "properties": properties, "sheets": tabs}
 
     def _change(self, file: File, body: Any) -> Any:
         for request in body["requests"]:

@@ -76,6 +76,7 @@ class File:
     trashed: bool = False
     content: bytes | None = None
     revision: int = 1
+    locale: str = "en_GB"
     grids: list[Grid] = field(default_factory=list)
 
     def told(self) -> dict[str, Any]:

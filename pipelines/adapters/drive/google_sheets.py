@@ -23,6 +23,8 @@ _WRITTEN = 50_000
 _WRITTEN_TEXT = 2_000_000  # Google advises against more than two megabytes
 _CELL = 50_000
 _CELLS = 10_000_000
+_MONTH_FIRST = frozenset({"en_US", "en_PH", "es_US", "fil_PH"})
+"""Locales that show a date as mm/dd/yyyy."""
 
 
 class _Grid(msgspec.Struct, rename="camel", frozen=True):
@@ -40,8 +42,13 @@ class _Tab(msgspec.Struct, frozen=True):
     properties: _Properties
 
 
+class _Book(msgspec.Struct, frozen=True):
+    locale: str = ""
+
+
 class _Spreadsheet(msgspec.Struct, frozen=True):
     sheets: tuple[_Tab, ...]
+    properties: _Book = _Book()
 
 
 class _Values(msgspec.Struct, frozen=True):
@@ -63,7 +70,7 @@ def native_rows(client: GoogleClient, spreadsheet: str) -> Iterator[Row]:
 
 def fill_sheet(client: GoogleClient, spreadsheet: str, tabs: Sequence[Tab]) -> None:
     """Puts tabs into a spreadsheet, in the place of those that it has. ``ValueError`` if it can't hold them."""
-    before = _tabs(client, spreadsheet)
+    before = [each.properties for each in _ask(client, spreadsheet).sheets]
     titles = [{"addSheet": {"properties": _named(number, tab)}} for number, tab in enumerate(tabs, 1)]
     gone = [{"deleteSheet": {"sheetId": each.sheet_id}} for each in before]
     client.batch_update(spreadsheet, {"requests": [*titles, *gone]})
@@ -84,7 +91,14 @@ def fill_sheet(client: GoogleClient, spreadsheet: str, tabs: Sequence[Tab]) -> N
 
 
 def _rows(client: GoogleClient, spreadsheet: str) -> Iterator[Row]:
-    tab = _tabs(client, spreadsheet)[0]
+    found = _ask(client, spreadsheet)
+    tab, locale = found.sheets[0].properties, found.properties.locale
+    if (
+        locale in _MONTH_FIRST
+    ):  # what was typed as 1/2/1990 is the 2nd of January to it, and nobody sees which was meant
+        raise SheetUnreadable(
+            f"its locale {locale} takes 1/2 for January 2nd: set the United Kingdom's, mend the dates"
+        )
     if tab.sheet_type != "GRID":
         raise SheetUnreadable("its first tab is no table")
     rows = tab.grid_properties.row_count
@@ -95,10 +109,9 @@ def _rows(client: GoogleClient, spreadsheet: str) -> Iterator[Row]:
             yield read_row(number, stored)
 
 
-def _tabs(client: GoogleClient, spreadsheet: str) -> list[_Properties]:
-    params = {"fields": "sheets(properties(sheetId,sheetType,gridProperties(rowCount,columnCount)))"}
-    found = client.ask(_Spreadsheet, "get", SPREADSHEET_URL % spreadsheet, params)
-    return [each.properties for each in found.sheets]
+def _ask(client: GoogleClient, spreadsheet: str) -> _Spreadsheet:
+    tabs = "sheets(properties(sheetId,sheetType,gridProperties(rowCount,columnCount)))"
+    return client.ask(_Spreadsheet, "get", SPREADSHEET_URL % spreadsheet, {"fields": f"properties(locale),{tabs}"})
 
 
 def _read(client: GoogleClient, spreadsheet: str, grid: dict[str, int]) -> Iterator[list[Any]]:

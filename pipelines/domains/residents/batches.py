@@ -152,5 +152,6 @@ def _judge(sheet: Sheet, row: Row, context: Context, secret: bytes) -> ToSend | 
     mapped = map_row(sheet, row, context)
     if not isinstance(mapped, Mapped):
         return mapped
-    identity = identify(sheet.feed, sheet.cells(row), mapped.key, secret)
+    note = next(iter(mapped.notes), "") if sheet.feed.note_in_request else ""
+    identity = identify(sheet.feed, sheet.cells(row), mapped.key, secret, note)
     return ToSend(identity, plan_row(sheet.feed, mapped))

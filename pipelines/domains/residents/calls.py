@@ -74,11 +74,6 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
-    """The call may have had its effect."""
-
-
-@dataclass(frozen=True, slots=True)
 class Gone:
     """There is no such request."""
 
@@ -90,5 +85,5 @@ class Cases:
     cases: tuple[Case, ...]
 
 
-Answer = Made | Done | Refused | Unanswered | Gone | HelpRequest | Cases
-"""What a call came to. One that certainly had no effect, and may yet succeed, is no answer: the step stays next."""
+Answer = Made | Done | Refused | Gone | HelpRequest | Cases
+"""What a call came to. One of which nobody knows, or that may yet succeed, has none: what is next is asked anew."""

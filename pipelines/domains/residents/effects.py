@@ -25,12 +25,11 @@ from pipelines.domains.residents.calls import (
     ReadRequest,
     Refused,
     Step,
-    Unanswered,
 )
 from pipelines.domains.residents.feeds.contract import ExtraCase
 from pipelines.domains.residents.matching import are_strangers
 from pipelines.domains.residents.notes import has_note
-from pipelines.domains.residents.progress import ASKED_FOR, Kind, Plan, Progress, Standing
+from pipelines.domains.residents.progress import ASKED_FOR, Effect, Kind, Plan, Progress, Standing
 from pipelines.domains.residents.replies import Case, HelpRequest
 from pipelines.domains.residents.rows import Payload
 
@@ -54,7 +53,7 @@ def is_parked(plan: Plan, progress: Progress) -> bool:
 
 
 def learn(plan: Plan, progress: Progress, step: Step, answer: Answer) -> Progress:
-    """How far the row is once a call was answered. A read that is refused or not answered is needed still.
+    """How far the row is once a call was answered. A read that is refused is needed still.
 
     Raises:
         ValueError: no such call has such an answer.
@@ -72,8 +71,6 @@ def learn(plan: Plan, progress: Progress, step: Step, answer: Answer) -> Progres
             after = _learn_cases(plan, progress, answer)
         case CreateCase(), Made(made):
             after = replace(progress, standings=progress.mark(Standing.DONE, *step.effects), case=made)
-        case _, Unanswered():
-            after = _forget(progress, step)
         case _, Refused():
             after = replace(progress, standings=progress.mark(Standing.REFUSED, *step.effects))
         case _:
@@ -153,7 +150,7 @@ def _learn_read(plan: Plan, progress: Progress, seen: HelpRequest) -> Progress:
         return replace(progress, is_anothers=True)
     kind = Kind.CASE_NOTE if of_case else Kind.NOTE
     standings = tuple(
-        (Standing.THERE if has_note(seen.notes, effect.text) else Standing.OPEN)
+        (Standing.THERE if _is_there(seen, effect, standing) else Standing.OPEN)
         if effect.kind is kind and standing in ASKED_FOR
         else standing
         for effect, standing in zip(plan.effects, progress.standings, strict=True)
@@ -161,6 +158,10 @@ def _learn_read(plan: Plan, progress: Progress, seen: HelpRequest) -> Progress:
     if of_case:
         return replace(progress, standings=standings)
     return replace(progress, standings=standings, seen=seen, resident=seen.resident)
+
+
+def _is_there(seen: HelpRequest, effect: Effect, standing: Standing) -> bool:
+    return has_note(seen.notes, effect.text, may_be_ours=standing is Standing.UNKNOWN)
 
 
 def _learn_cases(plan: Plan, progress: Progress, answer: Cases) -> Progress:
@@ -182,16 +183,6 @@ def _lacks_its_note(case: Case, extra: ExtraCase) -> bool:
     """Whether a case is as ours are until they get their note: made of just that, by nobody who left a word."""
     is_as_made = all(case.fields.get(name) == value for name, value in extra.payload.items())
     return is_as_made and not case.fields.get("Metadata") and case.fields.get("CaseNotes") in (None, "[]")
-
-
-def _forget(progress: Progress, step: Step) -> Progress:
-    """After a lost answer nothing that was seen holds any more."""
-    standings = progress.mark(Standing.UNKNOWN, *step.effects)
-    if isinstance(step, AddNote):
-        return replace(progress, standings=standings, seen=None)
-    if isinstance(step, CreateCase):
-        return replace(progress, standings=standings, has_no_case=False)
-    return replace(progress, standings=standings)
 
 
 def _is_at_home(payload: Payload, seen: HelpRequest) -> bool:

@@ -40,6 +40,7 @@ class Oddity(StrEnum):
     EMAIL = "no @, so not sent"
     NUMERIC = "a number, not text: leading zeros may be lost"
     BEYOND_HEADER = "cells beyond the header, not kept"
+    NO_KEY = "no id, so that a change of the row is sent as another request"
     ADDRESS = "a known resident loses the ward, and UPRN and further address lines that are not told"
     ADDRESS_KEPT = "address not sent, since the postcode is the stored one"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipelines.domains.residents.feeds.contract import Cells, Feed
@@ -24,16 +23,18 @@ class Identity:
     Attributes:
         key: of the request that a repeat would find again; empty if the row has no such key.
         content: of all that is sent of the row.
+        note: of the note that goes with the request as it is; empty if there is none.
     """
 
     key: str
     content: str
+    note: str = ""
 
     def __str__(self) -> str:
         return f"{self.key}-{self.content}"
 
 
-def identify(feed: Feed, cells: Cells, key: str, secret: bytes) -> Identity:
+def identify(feed: Feed, cells: Cells, key: str, secret: bytes, note: str = "") -> Identity:
     """A row's identity.
 
     Args:
@@ -41,6 +42,7 @@ def identify(feed: Feed, cells: Cells, key: str, secret: bytes) -> Identity:
         cells: of the row. A blank one counts as none, so that a new column changes no identity until it is used.
         key: what the API recognises a repeat by; blank if the row has none.
         secret: the installation's key.
+        note: that goes with the request, if one does.
 
     Raises:
         ValueError: the installation's key is too short.
@@ -49,16 +51,10 @@ def identify(feed: Feed, cells: Cells, key: str, secret: bytes) -> Identity:
         raise ValueError(f"an installation's key has at least {KEY_BYTES} bytes")
     content = [[column, cells[column]] for column in feed.mapped_columns if cells[column]]
     return Identity(
-        _digest(secret, ["key", feed.name, key])[:32] if key else "", _digest(secret, ["content", feed.name, content])
+        _digest(secret, ["key", feed.name, key])[:32] if key else "",
+        _digest(secret, ["content", feed.name, content]),
+        _digest(secret, ["note", feed.name, note])[:32] if note else "",
     )
-
-
-def find_repeats(identities: Iterable[Identity | None]) -> Iterator[int | None]:
-    """For each row the place of the first one that says the same; None for that one itself, and for one without."""
-    seen: dict[bytes, int] = {}
-    for place, identity in enumerate(identities):
-        first = place if identity is None else seen.setdefault(bytes.fromhex(identity.content), place)
-        yield None if first == place else first
 
 
 def _digest(secret: bytes, words: list[object]) -> str:

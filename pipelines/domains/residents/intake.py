@@ -31,7 +31,7 @@ class Intake:
         seen: sheets that are there.
         new: new ones by day.
         aside: how many were set aside.
-        left: how many new or changed ones this look had no time for, or could not read; the next one begins with them.
+        left: how many new or changed ones this look had no time for; the next one begins with them.
         bytes: of the new ones.
         newest: when the newest that is there was modified.
         failed: why not all that is there could be seen, the first reason; None if all was.
@@ -139,7 +139,6 @@ def _read(drive: Drive, listed: Iterable[Listed], ends_at: float) -> _Versions:
         try:
             version = version_of(drive, one.sheet)
         except DriveError as error:
-            found.left[feed] += 1
             found.failed.setdefault(feed, error)
             continue
         has_one = True

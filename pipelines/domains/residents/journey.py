@@ -146,6 +146,8 @@ class Journey:
         detail: dict[str, Any] = {str(kind): answer.id} if isinstance(answer, Made) else {}
         if kind is Kind.REQUEST and self._progress.address_left_out:
             detail[memory.ADDRESS_LEFT_OUT] = True
+        if self._row.identity.note and self._row.plan.find(Kind.NOTE) in step.effects:
+            detail[memory.TEXT] = self._row.identity.note
         await self._end(step.effects, items, outcome, state=State.SETTLED, reason=None, detail=detail)
         if before.seen is not None:  # it may show, now that the request is known, that its note is there
             await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
@@ -186,8 +188,8 @@ class Journey:
         self._gate.hear(reply, 0 if read_for is None else read_for.id, well=True)
         self._learn(step, answer)
         await self._record_found(before)
-        if self._progress.is_anothers:
-            await self._give_up(Reason.CONFLICT, *self._asked())
+        if self._progress.is_anothers and (asked := self._asked()):
+            await self._give_up(Reason.CONFLICT, *asked)
 
     async def _put_off(self, reply: Reply[Any]) -> None:
         """A read failed: it counts with all that is still asked for, or with the request if that is nothing."""
@@ -245,7 +247,8 @@ class Journey:
         is_case = self._row.plan.effects[place].kind is Kind.CASE
         if is_case and self._progress.standings[place] is Standing.DONE:
             return {memory.CASE: self._progress.case}
-        return {memory.THERE: True}
+        is_text = self._row.identity.note and self._row.plan.effects[place].kind is Kind.NOTE
+        return {memory.THERE: True} | ({memory.TEXT: self._row.identity.note} if is_text else {})
 
     async def _park(self) -> None:
         """The request may be there, and nobody will ever know: it is over, unless a person decides otherwise."""

@@ -28,6 +28,9 @@ REQUEST, RESIDENT, CASE = "request", "resident", "case"
 THERE = "there"
 """In an item's detail: the effect had happened before, or was not needed."""
 
+TEXT = "text"
+"""In a note's detail: a digest of one that went as it is, by which a later version's is known not to be news."""
+
 ANOTHERS = "another's"
 """In a request's detail: it was seen to be another person's."""
 
@@ -161,32 +164,13 @@ def recall(row: ToSend, found: Sequence[Item], now: datetime, place: Place) -> M
     newer = _find_newer(by_name.get(own[0], ()), content, place)
     items = items if newer is None else (newer, *items[1:])
     others = [item for item in by_name.get(own[0], ()) if item.version != content]
-    standings = {
-        effect.name: _standing(item, is_repeatable=plan.is_repeatable)
-        for effect, item in zip(plan.effects, items, strict=True)
-        if item is not None
-    }
-    # An extra case and its note are the same whatever the row says: what another version had of them is there.
-    of_case = {kind: by_name.get(own[which], []) for kind in _OF_CASE if (which := plan.find(kind)) is not None}
-    for kind, versions in of_case.items():
-        standings.setdefault(kind, _standing_of_any(versions))
     request = items[0]
-    if place.is_doubtful and not of_case.get(Kind.CASE_NOTE):
-        standings[Kind.CASE_NOTE] = Standing.UNKNOWN
-    # What went with an earlier version's request can't be told while nobody knows whether that was received.
-    is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
-    if request is None:
-        is_unclear = is_unclear or place.is_doubtful
-    elif request.reason == Reason.REPLAYED:
-        is_unclear = is_unclear and plan.is_repeatable
-    if is_unclear and standings.get(Kind.REQUEST, Standing.OPEN) is Standing.OPEN:
-        standings[Kind.REQUEST] = Standing.UNKNOWN
     progress = begin(
         plan,
-        standings,
+        _find_standings(row, by_name, items, place),
         resident=_told(request, RESIDENT),
         request=_told(request, REQUEST),
-        case=_find_last(of_case.get(Kind.CASE, ()), CASE),
+        case=_find_last(_of_kind(row, by_name, Kind.CASE), CASE),
         earlier=_find_last(others, REQUEST),
     )
     left_out = request is not None and ADDRESS_LEFT_OUT in request.detail
@@ -240,6 +224,51 @@ def is_open(plan: Plan, progress: Progress) -> bool:
     return any(standing in ASKED_FOR for standing in progress.standings)
 
 
+def _find_standings(
+    row: ToSend, by_name: Mapping[str, Sequence[Item]], items: Sequence[Item | None], place: Place
+) -> dict[str, Standing]:
+    """Where a row's effects stand that any version has had to do with, by their names."""
+    plan, request = row.plan, items[0]
+    standings = {
+        effect.name: _standing(item, is_repeatable=plan.is_repeatable)
+        for effect, item in zip(plan.effects, items, strict=True)
+        if item is not None
+    }
+    # An extra case and its note are the same whatever the row says: what another version had of them is there.
+    for kind in _OF_CASE:
+        if plan.find(kind) is not None:
+            standings.setdefault(kind, _standing_of_any(_of_kind(row, by_name, kind)))
+    if place.is_doubtful and not _of_kind(row, by_name, Kind.CASE_NOTE):
+        standings[Kind.CASE_NOTE] = Standing.UNKNOWN
+    if _is_unclear(row, by_name, request, place) and standings.get(Kind.REQUEST, Standing.OPEN) is Standing.OPEN:
+        standings[Kind.REQUEST] = Standing.UNKNOWN
+    if plan.feed.note_in_request and (which := plan.find(Kind.NOTE)) is not None:
+        note = plan.effects[which].name
+        of_others = [item for item in _of_kind(row, by_name, Kind.NOTE) if item.version != row.identity.content]
+        may_be_there = any(_may_be(item, row.identity.note) for item in of_others)
+        if may_be_there and standings.get(note, Standing.OPEN) is Standing.OPEN:
+            standings[note] = Standing.UNKNOWN
+    if place.is_doubtful and request is None:
+        standings |= {effect.name: Standing.UNKNOWN for effect in plan.effects if effect.kind is Kind.NOTE}
+    return standings
+
+
+def _is_unclear(row: ToSend, by_name: Mapping[str, Sequence[Item]], request: Item | None, place: Place) -> bool:
+    """Whether the request may have been received, though its own version was never asked for."""
+    others = [item for item in _of_kind(row, by_name, Kind.REQUEST) if item.version != row.identity.content]
+    # What went with an earlier version's request can't be told while nobody knows whether that was received.
+    is_unclear = row.plan.feed.note_in_request and any(map(_may_have_left, others))
+    if request is None:
+        return is_unclear or place.is_doubtful
+    return is_unclear and (request.reason != Reason.REPLAYED or row.plan.is_repeatable)
+
+
+def _of_kind(row: ToSend, by_name: Mapping[str, Sequence[Item]], kind: Kind) -> Sequence[Item]:
+    """All versions of the row's first effect of a kind."""
+    which = row.plan.find(kind)
+    return () if which is None else by_name.get(names(row)[which], ())
+
+
 def _standing(item: Item, *, is_repeatable: bool) -> Standing:
     if item.state is State.SETTLED:
         return Standing.THERE if THERE in item.detail else Standing.DONE
@@ -259,6 +288,12 @@ def _standing_of_any(versions: Sequence[Item]) -> Standing:
         return Standing.THERE
     tried = [item for item in versions if item.reason not in REFUSALS]
     return Standing.UNKNOWN if any(map(_may_have_left, tried)) else Standing.OPEN
+
+
+def _may_be(item: Item, note: str) -> bool:
+    """Whether the note of another version may be there and have the same text, as far as anybody knows."""
+    is_there = item.state is State.SETTLED and item.detail.get(TEXT, note) == note
+    return is_there or _may_have_left(item)
 
 
 def _may_have_left(item: Item) -> bool:

@@ -28,15 +28,17 @@ def write_note(author: str, moment: datetime, text: str) -> str:
     return json.dumps({"author": author, "noteDate": written, "note": text}, ensure_ascii=False)
 
 
-def has_note(told: str, text: str) -> bool:
+def has_note(told: str, text: str, *, may_be_ours: bool = True) -> bool:
     """Whether a note with exactly this text is among those told, whoever wrote it and when.
 
     It may stand in a note that is JSON, as its `note`, or be a note as it is. Of the latter nobody can say where one
-    ends that has a comma itself, so a text that another one begins or ends with, there, counts as told.
+    ends that has a comma itself, so a text that another one begins or ends with, there, counts as told if it may be
+    ours.
 
     Args:
         told: all notes, as the API tells of them.
         text: not blank.
+        may_be_ours: whether we may have added such a note.
     """
     body = told[1:-1] if told.startswith("[") and told.endswith("]") else told
     spans = list[tuple[int, int]]()
@@ -45,9 +47,13 @@ def has_note(told: str, text: str) -> bool:
             return True
         if notes:
             spans.append((start, end))
-    return any(
-        not any(start < edge < end for start, end in spans for edge in place) for place in _find_between(body, text)
-    )
+    if may_be_ours:
+        return any(
+            not any(start < edge < end for start, end in spans for edge in place) for place in _find_between(body, text)
+        )
+    begins = {0, *(end + len(_BETWEEN) for _, end in spans)}
+    ends = {len(body), *(start - len(_BETWEEN) for start, _ in spans)}
+    return any(start in begins and end in ends for start, end in _find_between(body, text))
 
 
 def _find_json(body: str) -> Iterator[tuple[int, int, list[Any]]]:

@@ -83,7 +83,7 @@ def map_cells(feed: Feed, cells: Cells, context: Context, numbers: Collection[st
     if fault := _find_fault(feed, cells, payload, key):
         return fault
     notes = dict.fromkeys(source.read(cells) for source in feed.notes)
-    warnings = dict.fromkeys(_find_oddities(feed, cells, numbers, payload))
+    warnings = dict.fromkeys(_find_oddities(feed, cells, numbers, payload, key))
     return Mapped(
         payload,
         tuple(note for note in notes if note),
@@ -133,7 +133,7 @@ def _is_sendable(text: str) -> bool:
         return False
 
 
-def _find_oddities(feed: Feed, cells: Cells, numbers: Collection[str], payload: Payload) -> Iterator[Warned]:
+def _find_oddities(feed: Feed, cells: Cells, numbers: Collection[str], payload: Payload, key: str) -> Iterator[Warned]:
     asked: list[tuple[tuple[str, ...], str]] = [
         (source.columns, name) for name, source in feed.fields.items() if len(source.columns) == 1
     ]
@@ -148,5 +148,7 @@ def _find_oddities(feed: Feed, cells: Cells, numbers: Collection[str], payload: 
             yield Warned(_FORMS[name][1], column)
         if name == "EmailAddress" and name not in payload:
             yield Warned(Oddity.EMAIL, column)
+    if not key:
+        yield Warned(Oddity.NO_KEY)
     if "AddressFirstLine" in payload and "Postcode" in payload and any(name not in payload for name in _REPLACED):
         yield Warned(Oddity.ADDRESS)

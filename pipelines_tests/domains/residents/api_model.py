@@ -21,7 +21,6 @@ from pipelines.domains.residents.calls import (
     Made,
     ReadRequest,
     Step,
-    Unanswered,
 )
 from pipelines.domains.residents.effects import learn, next_step
 from pipelines.domains.residents.notes import write_note
@@ -36,13 +35,9 @@ class Fault(Enum):
 
     NONE = auto()
     LOST_BEFORE = auto()
-    """The call never arrives, and nobody knows."""
+    """The call never arrives, and nobody knows; or the sender ends after it recorded that it would call."""
     LOST_AFTER = auto()
-    """The call has its effect, and its answer is lost."""
-    KILLED_BEFORE = auto()
-    """The sender ends after it recorded that it would call."""
-    KILLED_AFTER = auto()
-    """The sender ends after the call, before it recorded the answer."""
+    """The call has its effect, and its answer is lost; or the sender ends before it recorded that."""
     KILLED_RECORDED = auto()
     """The sender ends after it recorded the answer."""
 
@@ -145,25 +140,25 @@ class Ledger:
         return begin(plan, self.standings, earlier=earlier, **self.ids)
 
 
-def send(plan: Plan, api: Api, faults: Iterable[Fault] = (), earlier: int | None = None) -> Progress:
-    """Sends a row until nothing is next, through so many faults and then without any."""
-    ledger = Ledger()
+def send(
+    plan: Plan,
+    api: Api,
+    faults: Iterable[Fault] = (),
+    earlier: int | None = None,
+    known: Mapping[str, Standing] | None = None,
+) -> Progress:
+    """Sends a row until nothing is next, through so many faults and then without any; `known` is of earlier ones."""
+    ledger = Ledger(dict(known or {}))
     progress = ledger.begin(plan, earlier)
     trouble: Iterator[Fault] = iter([*faults, *repeat(Fault.NONE, 100)])
     while (step := next_step(plan, progress)) is not None:
         fault = next(trouble)
         ledger.intend(plan, step)
-        if fault is Fault.LOST_BEFORE:
-            answer: Answer = Unanswered()
-        elif fault is not Fault.KILLED_BEFORE:
+        if fault is not Fault.LOST_BEFORE:
             answer = api.answer(step)
-        if fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER):
-            progress = ledger.begin(plan, earlier)
-            continue
-        if fault is Fault.LOST_AFTER:
-            answer = Unanswered()
-        progress = learn(plan, progress, step, answer)
-        ledger.record(plan, progress)
-        if fault is Fault.KILLED_RECORDED:
+        if fault in (Fault.NONE, Fault.KILLED_RECORDED):
+            progress = learn(plan, progress, step, answer)
+            ledger.record(plan, progress)
+        if fault is not Fault.NONE:
             progress = ledger.begin(plan, earlier)
     return progress

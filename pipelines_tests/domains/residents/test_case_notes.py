@@ -14,6 +14,7 @@ MOMENT = datetime(2021, 2, 18, 12, 16, 21, 999_999, tzinfo=UTC)
 awkward = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.text(
     '{}[]", \\\n', min_size=1, max_size=8
 )
+comments = st.text("abc, ", min_size=1, max_size=8).filter(str.strip)
 stored = st.lists(
     awkward.map(lambda text: write_note("Ada", MOMENT, text))
     | awkward
@@ -107,9 +108,19 @@ def test_what_the_api_tells_may_be_of_any_form(text: str) -> None:
     assert not has_note(text, "call back")
 
 
-def test_a_note_as_it_is_may_be_taken_for_the_end_of_another() -> None:
-    """Nobody can tell them apart; the text is there either way, and is not stored a second time."""
+def test_a_note_as_it_is_may_be_taken_for_the_end_of_another_only_if_it_may_be_ours() -> None:
+    """Nobody can tell them apart; what we may have added is not stored a second time, what we have not is no end."""
     assert has_note(told("engaged, call back"), "call back")
+    assert not has_note(told("engaged, call back"), "call back", may_be_ours=False)
+
+
+@given(
+    st.lists(awkward.map(lambda text: write_note("Ada", MOMENT, text)), max_size=3),
+    comments,
+    st.lists(awkward.map(lambda text: write_note("Ada", MOMENT, text)), max_size=3),
+)
+def test_a_note_as_it_is_is_found_between_ours_in_any_case(before: list[str], text: str, after: list[str]) -> None:
+    assert has_note(told(*before, text, *after), text, may_be_ours=False)
 
 
 def test_the_reference_sample_tells_of_its_note(reference_data: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipelines.core.work import State
+from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.resending import What, resend
-from pipelines.sandbox.here_to_help import Behaviour, Cut, HereToHelp
+from pipelines.sandbox.here_to_help import Behaviour, Call, Cut, HereToHelp
+from pipelines_tests.domains.residents.conftest import Open
 from pipelines_tests.domains.residents.council import Council, hold, people
 
 
@@ -51,7 +53,11 @@ def test_only_what_was_asked_for_is_sent_again(
     assert hold(api) == (2, 2, 2)
 
 
-def test_everything_that_is_sent_again_is_found_and_no_note_added(council: Council, api: HereToHelp) -> None:
+@pytest.mark.parametrize("feed", FEEDS)
+def test_everything_that_is_sent_again_is_found_and_no_note_added(
+    open_council: Open, api: HereToHelp, feed: str
+) -> None:
+    council = open_council(feed)
     council.drop("a.csv", *people(3, council.feed))
     council.settle()
     before, calls = hold(api), len(api.received())
@@ -60,6 +66,25 @@ def test_everything_that_is_sent_again_is_found_and_no_note_added(council: Counc
     assert council.results() == {"sent": 3}
     assert len(api.received()) > calls
     assert hold(api) == before
+
+
+def test_a_case_note_whose_answers_were_lost_is_looked_for_before_it_is_sent_again(
+    open_council: Open, api: HereToHelp
+) -> None:
+    council = open_council("self_isolation")
+    (row,) = people(1, council.feed)
+    council.drop("a.csv", row | {"Comments": ""})
+    api.behave(Behaviour(cut=Cut.AFTER, calls=Call.POST_CASE_NOTE, times=1))
+    council.look()
+    council.send()
+    api.behave(Behaviour(status=404, calls=Call.GET_HELP_REQUEST))
+    council.settle()
+    assert council.results() == {"given up": 1}
+    api.behave()
+    resend(council.feed, council.ledger, council.sheet().name, What.UNKNOWN, council.now, dry_run=False)
+    council.settle()
+    assert council.results() == {"sent": 1}
+    assert hold(api) == (1, 2, 1)
 
 
 def test_a_sheet_that_is_not_known_is_not_sent(council: Council) -> None:

@@ -189,6 +189,7 @@ def test_a_blank_row_is_skipped_and_one_with_something_else_in_it_is_judged(feed
         (GENERIC, {"Email": "", "Address Line 2": "Flat 1"}, (), ()),
         (GENERIC, {"Address Line 2": "Flat 1", "UPRN": ""}, (), (Warned(Oddity.ADDRESS),)),
         (GENERIC, {"Postcode": ""}, (), ()),
+        (CONTACT_TRACING, {"NHS Number": "", "House Number": "", "Account ID": ""}, (), (Warned(Oddity.NO_KEY),)),
         (
             CONTACT_TRACING,
             {"NHS Number": ""},

@@ -15,7 +15,6 @@ from pipelines.domains.residents.calls import (
     Made,
     ReadRequest,
     Refused,
-    Unanswered,
 )
 from pipelines.domains.residents.effects import is_parked, learn, next_step
 from pipelines.domains.residents.feeds import FEEDS
@@ -165,7 +164,7 @@ def test_a_request_that_the_api_would_not_recognise_is_never_repeated(feed: Feed
     api, plan = Api(), planned(feed, **KEYLESS[feed.name])
     progress = send(plan, api, [fault])
     assert is_parked(plan, progress)
-    assert api.calls.count("CreateRequest") == (fault in (Fault.LOST_AFTER, Fault.KILLED_AFTER))
+    assert api.calls.count("CreateRequest") == (fault is Fault.LOST_AFTER)
     assert progress.standings[0] is Standing.UNKNOWN
 
 
@@ -189,9 +188,15 @@ def test_an_edited_comment_is_added_and_an_old_one_is_not_repeated() -> None:
     """The reference adds the comment at every call."""
     api = Api()
     first = send(planned(CONTACT_TRACING, Comments="call"), api)
-    for comment in ("call", "call again", "call"):
-        send(planned(CONTACT_TRACING, Comments=comment, Email="new@sample.test"), api, earlier=first.request)
-    assert api.requests[0].notes == ["call", "call again"]
+    for comment, standing in (
+        ("call", Standing.UNKNOWN),
+        ("call again, soon", Standing.OPEN),
+        ("call", Standing.UNKNOWN),
+        ("soon", Standing.OPEN),
+    ):
+        plan = planned(CONTACT_TRACING, Comments=comment, Email="new@sample.test")
+        send(plan, api, earlier=first.request, known={"note 1": standing})
+    assert api.requests[0].notes == ["call", "call again, soon", "soon"]
 
 
 def test_the_address_is_left_out_for_a_known_resident_whose_postcode_is_unchanged() -> None:
@@ -295,7 +300,7 @@ def test_a_read_without_an_answer_is_needed_still(standing: Standing) -> None:
     progress = begin(plan, {"request": Standing.DONE, "note 1": standing}, request=5)
     step = next_step(plan, progress)
     assert step == ReadRequest(5)
-    for answer in (Unanswered(), Refused(), Gone()):
+    for answer in (Refused(), Gone()):
         assert next_step(plan, learn(plan, progress, step, answer)) == step
 
 

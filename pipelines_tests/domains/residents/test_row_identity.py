@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.feeds.sources import labelled
-from pipelines.domains.residents.identity import Identity, find_repeats, identify
+from pipelines.domains.residents.identity import Identity, identify
 from pipelines.domains.residents.sheet import Line, read_sheet
 from pipelines_tests.domains.residents.people import (
     CONTACT_TRACING,
@@ -100,16 +100,3 @@ def test_a_short_key_is_refused_without_being_named() -> None:
     with pytest.raises(ValueError, match="at least 32 bytes") as refused:
         identity(NSSS, secret=b"hunter2")
     assert "hunter2" not in str(refused.value)
-
-
-def test_a_row_that_says_the_same_as_an_earlier_one_is_its_repeat() -> None:
-    rows = [{}, {"ID": "2"}, {}, {"first_name": "Wilma"}, {"ID": "2"}, None, None, {}]
-    repeats = list(find_repeats(None if row is None else identity(NSSS, row) for row in rows))
-    assert repeats == [None, None, 0, None, 1, None, None, 0]
-
-
-@given(st.lists(st.integers(0, 5), max_size=30))
-def test_every_repeat_names_the_first_that_says_the_same(rows: list[int]) -> None:
-    identities = [identify(NSSS, cells(NSSS, {"ID": str(row)}), str(row), SECRET) for row in rows]
-    expected = [rows.index(row) if rows.index(row) < place else None for place, row in enumerate(rows)]
-    assert list(find_repeats(identities)) == expected

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.domains.residents.calls import Made, Refused, Unanswered
+from pipelines.domains.residents.calls import Made, Refused
 from pipelines.domains.residents.dates import BadDay
 from pipelines.domains.residents.effects import learn, next_step
 from pipelines.domains.residents.faults import Oddity, Reject, Rejected, Skip, Skipped, Warned
@@ -91,10 +91,7 @@ def test_a_row_that_only_a_person_can_tell_of_is_unknown() -> None:
 
 def test_one_that_can_be_asked_for_again_waits() -> None:
     plan = plan_row(NSSS, mapped(NSSS))
-    progress = begin(plan)
-    step = next_step(plan, progress)
-    assert step is not None
-    assert tell_sent(plan, learn(plan, progress, step, Unanswered())).result is Result.WAITING
+    assert tell_sent(plan, begin(plan, {"request": Standing.UNKNOWN})).result is Result.WAITING
 
 
 def test_an_address_that_was_kept_is_said_instead_of_one_that_is_lost() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import datetime
 
 from pipelines.core.work import State
@@ -155,6 +156,33 @@ def test_what_comes_last_stays_when_rows_change_places_or_are_taken_out(council:
         _next(council, "a.csv", *rows)
         assert _emails(api) == [last]
     assert hold(api) == (1, 1, 1)
+
+
+def test_a_comment_is_stored_once_whatever_else_is_edited_and_however_it_is_shortened(
+    council: Council, api: HereToHelp
+) -> None:
+    """The API tells of comments as one text, with commas between them and in them."""
+    (row,) = people(1, council.feed)
+    for comment, email in (
+        ("Called twice, no reply", "a@sample.test"),
+        ("no reply", "a@sample.test"),
+        ("no reply", "b@sample.test"),
+        ("Called twice", "b@sample.test"),
+        ("Called twice, no reply", "c@sample.test"),
+    ):
+        assert _next(council, "a.csv", row | {"Comments": comment, "Email": email}) == {"sent": 1}
+    with sqlite3.connect(council.folder / "api" / "here-to-help.db") as db:
+        stored = [text for (text,) in db.execute("select case_note from case_notes order by id")]
+    assert stored == ["Called twice, no reply", "no reply", "Called twice"]
+
+
+def test_a_shorter_comment_whose_answer_was_lost_is_stored_once(council: Council, api: HereToHelp) -> None:
+    (row,) = people(1, council.feed)
+    _next(council, "a.csv", row | {"Comments": "first"})
+    _next(council, "a.csv", row | {"Comments": "second"})
+    api.behave(Behaviour(cut=Cut.AFTER, times=1, calls=Call.POST_CASE_NOTE))
+    assert _next(council, "a.csv", row | {"Comments": "third"}) == {"sent": 1}
+    assert hold(api) == (1, 1, 3)
 
 
 def _next(council: Council, name: str, *rows: dict[str, str]) -> dict[str, int]:

@@ -13,10 +13,11 @@ from pipelines.sandbox.here_to_help import Behaviour, Call, Cut, HereToHelp
 from pipelines_tests.domains.residents.conftest import Open
 from pipelines_tests.domains.residents.council import Council, hold, people
 
+NO_CASE = {"LA Support Letter Received": "0", "LA Support Required": "1"}
 WILMA = {
     "nsss": ("ID", {"first_name": "Wilma", "nhs_number": "9434765919"}),
     "contact_tracing": ("Account ID", {"Forename": "Wilma", "NHS Number": "9434765919"}),
-    "self_isolation": ("ID", {"Forename": "Wilma", "NHS Number": "9434765919", "Comments": ""}),
+    "self_isolation": ("ID", {"Forename": "Wilma", "NHS Number": "9434765919", "Comments": ""} | NO_CASE),
 }
 
 
