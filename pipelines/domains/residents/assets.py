@@ -1,7 +1,7 @@
 """The assets of the residents domain: sheets sent to the Here to Help API, and what is written back."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -30,7 +30,7 @@ from pipelines.domains.residents.memory import effects_queue, sheets_queue
 from pipelines.domains.residents.receipts import SCHEMA, SHEETS_SCHEMA, write_day, write_sheets
 from pipelines.domains.residents.sending import Sent
 from pipelines.domains.residents.sheets import RECEIPTS, Work, outcomes_queue
-from pipelines.domains.residents.totals import Totals, count_doubles, is_denied, total
+from pipelines.domains.residents.totals import Totals, alarms, count_doubles, is_denied, total
 from pipelines.domains.residents.writing import Writing, find_missing
 from pipelines.environment import Environment
 from pipelines.lost import refuse_if_lost
@@ -102,9 +102,11 @@ def _sheets(feed: Feed) -> dg.AssetsDefinition:
             has_time=lambda: time.monotonic() < ends_at,
             told=_teller(context),
         )
-        report = partial(_report, feed, lake, ledger, environment)
+        told: dict[str, Totals] = {}
+        report = partial(_report, feed, lake, ledger, environment, told)
         yield from _send(context, config, work, here_to_help.destination, environment, report)
-        _finish(context, ledger, feed, here_to_help.destination)
+        raised = alarms(told, environment.residents_rejected_share)
+        _finish(context, ledger, feed, here_to_help.destination, raised)
 
     return sheets
 
@@ -219,7 +221,17 @@ def _send(
     shift = Shift(owner=work.owner, lease=work.terms.lease, seconds=seconds)
 
     def go(shift: Shift, span: Span | None = None) -> None:
-        for item in work_through(ledger, queue, lambda: work.outcome, policy, shift, span, destination=destination):
+        sent = work_through(
+            ledger,
+            queue,
+            lambda: work.outcome,
+            policy,
+            shift,
+            span,
+            destination=destination,
+            releases=work.requests,
+        )
+        for item in sent:
             context.log.info("sheet %s: taken up", item.name)
 
     def work_on(partition: str) -> None:
@@ -241,10 +253,12 @@ def _send(
         recorder.finish()
 
 
-def _report(feed: Feed, lake: Objects, ledger: Ledger, environment: Environment, partition: str) -> Report:
-    """Write the day's table of a feed, and say what is in it."""
+def _report(
+    feed: Feed, lake: Objects, ledger: Ledger, environment: Environment, told: dict[str, Totals], partition: str
+) -> Report:
+    """Write the day's table of a feed, and say what is in it; its totals are told, too."""
     span = Span(partition, partition)
-    totals = total(ledger.items(sheets_queue(feed), span))
+    told[partition] = totals = total(ledger.items(sheets_queue(feed), span))
     doubles = count_doubles(ledger.items(effects_queue(feed), span, [State.SETTLED]))
     facts = write_sheets(lake, ledger, feed.name, partition)
     uri = {"dagster/uri": f"{lake.url.rstrip('/')}/{facts['output']}"}
@@ -267,8 +281,10 @@ def _metadata(totals: Totals) -> dict[str, Any]:
     }
 
 
-def _finish(context: dg.AssetExecutionContext, ledger: Ledger, feed: Feed, destination: str) -> None:
-    """Observe the API, and fail the run if it asks for a person."""
+def _finish(
+    context: dg.AssetExecutionContext, ledger: Ledger, feed: Feed, destination: str, asks: Sequence[str]
+) -> None:
+    """Observe the API, and fail the run if that, or what was sent, asks for a person."""
     queue = sheets_queue(feed)
     standing = summarise(ledger.standings(queue, destination=destination, unsettled=True))
     circuit = ledger.circuit(f"{queue} {destination}")
@@ -283,8 +299,12 @@ def _finish(context: dg.AssetExecutionContext, ledger: Ledger, feed: Feed, desti
     }
     context.log_event(dg.AssetObservation(api.key, metadata=metadata))
     if is_denied(ledger.items(queue, states=[State.PENDING])):
+        asks = ["the API does not let us in, or the drive does not: all is pending until that is mended", *asks]
+    for alarm in asks:
+        context.log.error(alarm)
+    if asks:
         context.instance.add_run_tags(context.run.run_id, {ALARM: "true"})
-        raise dg.Failure("the API does not let us in, or the drive does not: all is pending until that is mended")
+        raise dg.Failure("; ".join(asks))
 
 
 def _write(
