@@ -166,11 +166,9 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
     note = plan.find(Kind.NOTE)
     if plan.feed.note_in_request and note is not None:
         of_others = [item for item in by_name.get(own[note], ()) if item.version != content]
-        may_be_there = any(_may_be(item, row.identity.note) for item in of_others)
+        may_be_there = is_doubtful or any(_may_be(item, row.identity.note) for item in of_others)
         if may_be_there and standings.get(plan.effects[note].name, Standing.OPEN) is Standing.OPEN:
             standings[plan.effects[note].name] = Standing.UNKNOWN
-    if is_doubtful and items[0] is None:
-        standings |= {effect.name: Standing.UNKNOWN for effect in plan.effects if effect.kind is Kind.NOTE}
     request = items[0]
     progress = begin(
         plan,
