@@ -245,11 +245,9 @@ def _find_standings(
     if plan.feed.note_in_request and (which := plan.find(Kind.NOTE)) is not None:
         note = plan.effects[which].name
         of_others = [item for item in _of_kind(row, by_name, Kind.NOTE) if item.version != row.identity.content]
-        may_be_there = any(_may_be(item, row.identity.note) for item in of_others)
+        may_be_there = place.is_doubtful or any(_may_be(item, row.identity.note) for item in of_others)
         if may_be_there and standings.get(note, Standing.OPEN) is Standing.OPEN:
             standings[note] = Standing.UNKNOWN
-    if place.is_doubtful and request is None:
-        standings |= {effect.name: Standing.UNKNOWN for effect in plan.effects if effect.kind is Kind.NOTE}
     return standings
 
 

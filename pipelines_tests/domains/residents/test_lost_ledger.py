@@ -252,3 +252,24 @@ async def _write_into(council: Council, resident: int, case: int) -> None:
 
 def _comes_back(council: Council) -> None:
     (council.folder / "away.csv").rename(_path(council, "a.csv"))
+
+
+def test_a_comment_that_was_added_since_is_looked_for_until_its_sheet_is_sent(
+    council: Council, api: HereToHelp, lose_the_ledger: Lose
+) -> None:
+    """Its request is known again when the first look for it fails."""
+    row = people(1, council.feed)[0] | {"House Number": ""}
+    council.drop("a.csv", row | {"Comments": "first"})
+    council.settle()
+    _write_receipts(council)
+    council.drop("a.csv", row | {"Comments": "second"})
+    council.settle()
+    assert hold(api) == (1, 1, 2)
+    lose_the_ledger(council)
+    api.behave(Behaviour(status=429, calls="get_help_request"))
+    council.look()
+    council.send()
+    api.behave()
+    council.settle()
+    assert council.results() == {"sent": 1}
+    assert hold(api) == (1, 1, 2)
