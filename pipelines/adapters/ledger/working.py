@@ -14,7 +14,7 @@ from functools import partial
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import Leases, steady_seconds, utc_now
 from pipelines.core.retry import RetryPolicy
-from pipelines.core.work import Item, Outcome, Reason, State
+from pipelines.core.work import Item, NewItem, Outcome, Reason, State
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,9 @@ _MARGIN = 0.1
 
 Held = Callable[[Item], bool]
 """Whether an item is still ours, so that its effect may be made visible."""
+
+Releases = Callable[[Item], Sequence[NewItem]]
+"""What an item asks for once it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ def work_through(
     span: Span | None = None,
     *,
     destination: str = "",
+    releases: Releases = lambda _: (),
 ) -> Iterator[Item]:
     """Take a queue's due items within the time; yields each item once what became of it is recorded.
 
@@ -73,6 +77,7 @@ def work_through(
         shift: how the run works.
         span: the partitions to take items of.
         destination: where the items to take are bound for.
+        releases: of an item that is given up after an error of our own.
     """
     begun = time.monotonic()
     with Leases(ledger, shift.lease, shift.now) as leases, ThreadPoolExecutor(shift.at_once) as side_by_side:
@@ -98,7 +103,7 @@ def work_through(
                 continue
             leases.hold(items, claimed_at)
             try:
-                work = partial(_work_on, outcome, held, policy, shift.now)
+                work = partial(_work_on, outcome, held, policy, shift.now, releases)
                 counted = ledger.settle(_each(work, items, side_by_side), shift.now())
             finally:
                 leases.drop(item.id for item in items)
@@ -110,7 +115,12 @@ def _each(work: Callable[[Item], Outcome], items: Sequence[Item], pool: ThreadPo
 
 
 def _work_on(
-    outcome: Callable[[Item, Held], Outcome], held: Held, policy: RetryPolicy, now: Callable[[], datetime], item: Item
+    outcome: Callable[[Item, Held], Outcome],
+    held: Held,
+    policy: RetryPolicy,
+    now: Callable[[], datetime],
+    releases: Releases,
+    item: Item,
 ) -> Outcome:
     """The outcome of one item; an error of our own in it never stops the items beside it."""
     try:
@@ -127,4 +137,5 @@ def _work_on(
             State.DEAD if dead else State.PENDING,
             due_at=now() + policy.pause(attempts, 0.0),
             reason=Reason.INTERNAL,
+            releases=tuple(releases(item)) if dead else (),
         )

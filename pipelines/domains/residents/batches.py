@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, dropwhile, islice, takewhile
 
 from pipelines.domains.residents.faults import Rejected, Skipped
 from pipelines.domains.residents.feeds.contract import Context, Feed
@@ -63,9 +64,14 @@ class Batch:
         """How many rows are to be sent."""
         return len(self.rows) - self.unsent.total()
 
-    def groups(self) -> Iterator[Iterator[int]]:
-        """Places of rows to be sent: those of a group one after another, the groups in any order."""
-        for first in self._schedule.first():
+    def groups(self, start: int = 0) -> Iterator[Iterator[int]]:
+        """Places of rows to be sent: those of a group one after another, the groups in any order.
+
+        Those come first that begin at ``start`` or behind it.
+        """
+        behind = dropwhile(lambda first: first < start, self._schedule.first())
+        before = takewhile(lambda first: first < start, self._schedule.first())
+        for first in chain(behind, before):
             if self._is_sent[first]:
                 yield self._group(first)
 
@@ -83,6 +89,11 @@ class Batch:
         if not isinstance(row, ToSend):
             raise ValueError("a row that is not to be sent is in no group")  # noqa: TRY004 (no wrong type was given)
         return row
+
+    def is_last_of_its_key(self, place: int) -> bool:
+        """Whether no row with this row's key is to be sent after it: it is what stays."""
+        key = self.to_send(place).identity.key
+        return all(self.to_send(later).identity.key != key for later in islice(self._group(place), 1, None))
 
     def _group(self, first: int) -> Iterator[int]:
         place: int | None = first

@@ -47,19 +47,26 @@ class Gate:
         self.circuit = circuit
         self.stopped: Reason | None = None
 
-    async def call(self, step: Step) -> Reply[Any] | None:
-        """Make a call; None if none is made any more. While the API is out of order one at a time tries."""
-        async with self._slots:  # asked at the last moment: a wait for the slot may be long
+    async def call(self, step: Step, may: Callable[[], bool] = lambda: True) -> Reply[Any] | None:
+        """Make a call; None if none is made any more. While the API is out of order one at a time tries.
+
+        Args:
+            step: the call's.
+            may: whether it may be made; asked at the last moment, since a wait for the turn may be long.
+        """
+        async with self._slots:
             if not self.circuit.is_open:
-                return await self._call(step)
+                return await self._call(step, may)
             async with self._probing:
-                return await self._call(step)
+                return await self._call(step, may)
 
     def conclude(self, item: Item, reply: Reply[Any]) -> Outcome:
         """What becomes of an effect after the call that should have it, and of the circuit."""
         now = self._now()
         chance = random.random()  # noqa: S311 (spreads pauses, guards nothing)
         outcome, self.circuit = conclude(item, sent(reply), self.circuit, self._policy, now, chance)
+        if outcome.state is State.PENDING and self.circuit.is_open:
+            outcome = replace(outcome, due_at=self._after_others())
         if not reply.is_unknown:
             return replace(outcome, uncertain=item.uncertain)
         # A call may go on behind a gateway that gave it up: what is read before it is over says nothing.
@@ -69,7 +76,7 @@ class Gate:
         """What becomes of an effect that was not called for, since a read before it failed; and of the circuit."""
         self.hear(reply, item.id, well=False)
         if self.circuit.is_open:
-            return replace(put_back(item), due_at=self.again_at())
+            return replace(put_back(item), due_at=self._after_others())
         attempts = item.attempts + 1
         if self._policy.exhausted(attempts):
             return Outcome(item.id, item.fence, State.DEAD, uncertain=item.uncertain, reason=Reason.TOO_MANY_ATTEMPTS)
@@ -90,6 +97,10 @@ class Gate:
             return max(self.circuit.probe_at or now, now)
         return now + self._policy.pause(1, 0.0) if self.stopped is Reason.NOT_ALLOWED else now
 
+    def _after_others(self) -> datetime:
+        """When the effect that failed while the API was out of order is tried again: it may be at fault itself."""
+        return self.again_at() + 2 * self._policy.pause(1, 0.0)
+
     def _is_open(self) -> bool:
         if self.stopped is None and self.circuit.allowance(self._now()) == 0:
             self.stopped = Reason(self.circuit.reason or Reason.SERVER_ERROR)
@@ -97,8 +108,8 @@ class Gate:
             self.stopped = Reason.BUSY
         return self.stopped is None
 
-    async def _call(self, step: Step) -> Reply[Any] | None:
-        if not self._is_open():
+    async def _call(self, step: Step, may: Callable[[], bool]) -> Reply[Any] | None:
+        if not self._is_open() or not may():
             return None
         reply = await call(self._api, step, self._now())
         if reply.answer.status in _DENIED:

@@ -63,6 +63,7 @@ class Journey:
 
     Args:
         row: to be sent.
+        is_last: asked whether it is the last one of its key in the sheet.
         place: where its effects are in the ledger.
         ledger: shared by the rows of the sheet.
         gate: to the API, shared as well.
@@ -73,13 +74,15 @@ class Journey:
     def __init__(
         self,
         row: ToSend,
+        is_last: Callable[[], bool],
         place: Place,
         ledger: Together,
         gate: Gate,
         terms: Terms,
         now: Callable[[], datetime],
     ) -> None:
-        self._row, self._place, self._ledger, self._gate, self._terms, self._now = row, place, ledger, gate, terms, now
+        self._row, self._is_last, self._place = row, is_last, place
+        self._ledger, self._gate, self._terms, self._now = ledger, gate, terms, now
         self._memory = Memory((), Progress(()))
 
     async def go(self, known: Sequence[Item] | None = None) -> Memory:
@@ -92,9 +95,9 @@ class Journey:
             Waits: it is not over.
         """
         found = await self._ledger.look(memory.names(self._row)) if known is None else known
-        if memory.is_outdated(self._row, found, self._place):
+        if memory.is_outdated(self._row, found, self._place) and self._is_last():
             found = await self._take_back(found)
-        self._memory = recall(self._row, found, self._now(), is_doubtful=self._place.is_doubtful)
+        self._memory = recall(self._row, found, self._now(), self._place)
         if self._memory.due_at is not None:
             raise Waits(self._memory.due_at)
         if is_parked(self._row.plan, self._progress):
@@ -121,8 +124,7 @@ class Journey:
     async def _have(self, step: Step) -> None:
         """Make a call that has effects."""
         items = await self._take(step.effects)
-        held = all(self._ledger.holds(item, self._terms.call_seconds) for item in items)
-        reply = await self._gate.call(step) if held else None
+        reply = await self._gate.call(step, lambda: self._hold(items))
         if reply is None:
             await self._ledger.settle([put_back(item) for item in items])
             raise Waits(self._gate.again_at())
@@ -268,6 +270,10 @@ class Journey:
         if not items:
             raise Waits(self._now() + self._terms.lease)
         return items
+
+    def _hold(self, items: Sequence[Item]) -> bool:
+        """Whether these are surely in hand for as long as a call may take."""
+        return all(self._ledger.holds(item, self._terms.call_seconds) for item in items)
 
     def _asked(self) -> tuple[int, ...]:
         return tuple(place for place, standing in enumerate(self._progress.standings) if standing in ASKED_FOR)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pipelines.core.retry import LONGEST_PAUSE
-from pipelines.core.work import Item, NewItem, Reason, State
+from pipelines.core.work import OVER, Item, NewItem, Reason, State
 from pipelines.domains.residents.batches import ToSend
 from pipelines.domains.residents.effects import is_parked, next_step
 from pipelines.domains.residents.feeds.contract import Feed
@@ -62,7 +62,7 @@ class Place:
         destination: the API that they are bound for.
         partition: the day of the sheet.
         sheet: the id of the sheet's item.
-        versions: the ids of all versions of the sheet.
+        versions: the ids of those versions of the sheet that were ever taken up.
         is_doubtful: whether rows that the ledger does not know may have been sent before it was lost.
     """
 
@@ -72,6 +72,20 @@ class Place:
     sheet: int
     versions: frozenset[int] = frozenset()
     is_doubtful: bool = False
+
+    def comes_after(self, sheet: int | None) -> bool:
+        """Whether the sheet says something new after what was sent for a version of any sheet.
+
+        It does if that was a version of its own, or if it is newer and was never sent before. An older sheet of which
+        another row was edited says nothing new of the others.
+        """
+        if sheet is None:
+            return False
+        return sheet in self.versions or (sheet < self.sheet and self.versions <= {self.sheet})
+
+    def comes_before(self, sheet: int | None) -> bool:
+        """Whether that is a version of another, newer sheet."""
+        return sheet is not None and sheet > self.sheet and sheet not in self.versions
 
 
 def names(row: ToSend) -> tuple[str, ...]:
@@ -113,7 +127,7 @@ class Memory:
     """How far a row is.
 
     Attributes:
-        items: of its effects, None where the ledger has none.
+        items: of its effects, None where the ledger has none; the request may be that of a newer sheet.
         progress: as far as the ledger tells.
         due_at: before then nothing is to be tried, nor anything that follows: an answer failed, a lost call may still
             be under way, or another run holds an effect.
@@ -132,54 +146,35 @@ class Memory:
         return any(item is not None and item.parent == sheet for item in self.items)
 
 
-def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bool = False) -> Memory:
+def recall(row: ToSend, found: Sequence[Item], now: datetime, place: Place) -> Memory:
     """How far a row is, by all versions of its effects' names that the ledger has.
 
     Args:
         row: to be sent.
         found: the versions.
         now: the time.
-        is_doubtful: whether effects that the ledger does not know may be there.
+        place: of its effects.
     """
     by_name: dict[str, list[Item]] = {}
-    found = list(found)
     for item in found:
         by_name.setdefault(item.name, []).append(item)
     plan, content, own = row.plan, row.identity.content, names(row)
     items = tuple(next((item for item in by_name.get(name, ()) if item.version == content), None) for name in own)
+    # Who waits while a newer sheet is sent has only notes, and a case, to add to the request that is there then.
+    newer = _find_newer(by_name.get(own[0], ()), content, place)
+    items = items if newer is None else (newer, *items[1:])
     others = [item for item in by_name.get(own[0], ()) if item.version != content]
-    standings = {
-        effect.name: _standing(item, is_repeatable=plan.is_repeatable)
-        for effect, item in zip(plan.effects, items, strict=True)
-        if item is not None
-    }
-    # An extra case and its note are the same whatever the row says: what another version had of them is there.
-    of_case = {kind: by_name.get(own[place], []) for kind in _OF_CASE if (place := plan.find(kind)) is not None}
-    for kind, versions in of_case.items():
-        standings.setdefault(kind, _standing_of_any(versions))
-    # What went with an earlier version's request can't be told while nobody knows whether that was received.
-    is_unclear = plan.feed.note_in_request and any(_may_have_left(item) for item in others)
-    if items[0] is None and (is_doubtful or is_unclear):
-        standings[Kind.REQUEST] = Standing.UNKNOWN
-    if is_doubtful and not of_case.get(Kind.CASE_NOTE):
-        standings[Kind.CASE_NOTE] = Standing.UNKNOWN
-    note = plan.find(Kind.NOTE)
-    if plan.feed.note_in_request and note is not None:
-        of_others = [item for item in by_name.get(own[note], ()) if item.version != content]
-        may_be_there = is_doubtful or any(_may_be(item, row.identity.note) for item in of_others)
-        if may_be_there and standings.get(plan.effects[note].name, Standing.OPEN) is Standing.OPEN:
-            standings[plan.effects[note].name] = Standing.UNKNOWN
     request = items[0]
     progress = begin(
         plan,
-        standings,
+        _find_standings(row, by_name, items, place),
         resident=_told(request, RESIDENT),
         request=_told(request, REQUEST),
-        case=_find_last(of_case.get(Kind.CASE, ()), CASE),
+        case=_find_last(_of_kind(row, by_name, Kind.CASE), CASE),
         earlier=_find_last(others, REQUEST),
     )
     left_out = request is not None and ADDRESS_LEFT_OUT in request.detail
-    progress = replace(progress, address_left_out=left_out, is_doubtful=is_doubtful)
+    progress = replace(progress, address_left_out=left_out, is_doubtful=place.is_doubtful)
     # Another version's call may still be under way as well, and come in after ours.
     waited_for = [item for item in found if item.version == content or _may_have_left(item)]
     waiting = [due for item in waited_for if (due := _due(item, now)) is not None]
@@ -193,26 +188,18 @@ def recall(row: ToSend, found: Iterable[Item], now: datetime, *, is_doubtful: bo
 
 
 def is_outdated(row: ToSend, found: Iterable[Item], place: Place) -> bool:
-    """Whether the row was sent before, and then something else under its key: what it says is news again.
+    """Whether the row was sent before, and then, maybe, something else under its key: what it says is news again.
 
-    It is, if the sheet itself said something else in between, or is new. An older sheet of which another row was edited
-    says nothing new of this one. What was sent for one version of a sheet is in the order of its rows.
+    Of several rows of a key in one sheet that holds for the last one only, which is not asked here.
     """
     if not row.plan.is_repeatable:
         return False
-    first = names(row)[0]
-    versions = [item for item in found if item.name == first and item.state is State.SETTLED]
-    own = next((item for item in versions if item.version == row.identity.content), None)
-    if own is None or own.parent == place.sheet or own.settled_at is None:
+    requests = [item for item in found if item.name == names(row)[0]]
+    own = next((item for item in requests if item.version == row.identity.content), None)
+    if own is None or own.state is not State.SETTLED:
         return False
-    is_new = place.versions <= {place.sheet}
-    return any(
-        item.settled_at is not None
-        and item.settled_at > own.settled_at
-        and item.parent != own.parent
-        and (is_new or item.parent in place.versions)
-        for item in versions
-    )
+    sent = [item for item in requests if item.state is State.SETTLED or _may_have_left(item)]
+    return any(_last_sent(item) > _last_sent(own) and place.comes_after(item.parent) for item in sent)
 
 
 def judge(row: ToSend, memory: Memory, sheet: int) -> Outcome:
@@ -235,6 +222,49 @@ def is_open(plan: Plan, progress: Progress) -> bool:
     if is_parked(plan, progress) or next_step(plan, progress) is None:
         return False
     return any(standing in ASKED_FOR for standing in progress.standings)
+
+
+def _find_standings(
+    row: ToSend, by_name: Mapping[str, Sequence[Item]], items: Sequence[Item | None], place: Place
+) -> dict[str, Standing]:
+    """Where a row's effects stand that any version has had to do with, by their names."""
+    plan, request = row.plan, items[0]
+    standings = {
+        effect.name: _standing(item, is_repeatable=plan.is_repeatable)
+        for effect, item in zip(plan.effects, items, strict=True)
+        if item is not None
+    }
+    # An extra case and its note are the same whatever the row says: what another version had of them is there.
+    for kind in _OF_CASE:
+        if plan.find(kind) is not None:
+            standings.setdefault(kind, _standing_of_any(_of_kind(row, by_name, kind)))
+    if place.is_doubtful and not _of_kind(row, by_name, Kind.CASE_NOTE):
+        standings[Kind.CASE_NOTE] = Standing.UNKNOWN
+    if _is_unclear(row, by_name, request, place) and standings.get(Kind.REQUEST, Standing.OPEN) is Standing.OPEN:
+        standings[Kind.REQUEST] = Standing.UNKNOWN
+    if plan.feed.note_in_request and (which := plan.find(Kind.NOTE)) is not None:
+        note = plan.effects[which].name
+        of_others = [item for item in _of_kind(row, by_name, Kind.NOTE) if item.version != row.identity.content]
+        may_be_there = place.is_doubtful or any(_may_be(item, row.identity.note) for item in of_others)
+        if may_be_there and standings.get(note, Standing.OPEN) is Standing.OPEN:
+            standings[note] = Standing.UNKNOWN
+    return standings
+
+
+def _is_unclear(row: ToSend, by_name: Mapping[str, Sequence[Item]], request: Item | None, place: Place) -> bool:
+    """Whether the request may have been received, though its own version was never asked for."""
+    others = [item for item in _of_kind(row, by_name, Kind.REQUEST) if item.version != row.identity.content]
+    # What went with an earlier version's request can't be told while nobody knows whether that was received.
+    is_unclear = row.plan.feed.note_in_request and any(map(_may_have_left, others))
+    if request is None:
+        return is_unclear or place.is_doubtful
+    return is_unclear and (request.reason != Reason.REPLAYED or row.plan.is_repeatable)
+
+
+def _of_kind(row: ToSend, by_name: Mapping[str, Sequence[Item]], kind: Kind) -> Sequence[Item]:
+    """All versions of the row's first effect of a kind."""
+    which = row.plan.find(kind)
+    return () if which is None else by_name.get(names(row)[which], ())
 
 
 def _standing(item: Item, *, is_repeatable: bool) -> Standing:
@@ -267,6 +297,19 @@ def _may_be(item: Item, note: str) -> bool:
 def _may_have_left(item: Item) -> bool:
     """Whether an item that is not settled may have had its effect, as far as anybody knows."""
     return item.state is not State.SETTLED and (item.uncertain or item.state is State.CLAIMED)
+
+
+def _last_sent(item: Item) -> datetime:
+    """When an item was settled; when it was last heard of, if it only may have had its effect."""
+    return item.settled_at or item.changed_at
+
+
+def _find_newer(versions: Sequence[Item], content: str, place: Place) -> Item | None:
+    """What was sent for a newer sheet before the row's turn came: the row would undo it."""
+    if any(item.version == content and item.state in OVER for item in versions):
+        return None
+    newer = [item for item in versions if item.state is State.SETTLED and place.comes_before(item.parent)]
+    return max(newer, key=_last_sent, default=None)
 
 
 def _due(item: Item, now: datetime) -> datetime | None:

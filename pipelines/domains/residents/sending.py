@@ -6,11 +6,13 @@ Here: which row is sent when, and what became of them all. Not here: a row's cal
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 
 from pipelines.adapters.here_to_help import HereToHelp
@@ -53,8 +55,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A group's first row, what the ledger knows of it, and the places of the others."""
+    """A group's first row with its place, what the ledger knows of it, and the places of the others."""
 
+    place: int
     first: ToSend
     known: list[Item]
     others: Iterator[int]
@@ -119,14 +122,18 @@ class Sending:
         if left := batch.sent - self.done.results.total():
             self.done.results[Result.WAITING] = left
         if gate.stopped is not None:
-            self._wait_until(gate.again_at())
+            # Of the sheets that wait for the API now one, now another is the first to try whether it is back.
+            spread = self.terms.policy.pause(1, 0.0) * random.random()  # noqa: S311 (guards nothing)
+            self.done.due_at = gate.again_at() + (spread if gate.circuit.is_open else timedelta(0))
             self.done.stopped = gate.stopped
         if gate.circuit != before:
             self.ledger.set_circuit(self.circuit, gate.circuit)
 
     async def _look(self, batch: Batch, groups: asyncio.Queue[_Group | None], together: Together, gate: Gate) -> None:
         """Hand out the groups, with what the ledger knows of each one's first row."""
-        remaining = batch.groups()
+        # While the API is out of order whoever is first tries whether it is back: let that not always be the same row.
+        start = random.randint(0, len(batch.rows)) if gate.circuit.is_open else 0  # noqa: S311 (guards nothing)
+        remaining = batch.groups(start)
         try:
             while not self._errors and not gate.stopped and (some := list(islice(remaining, LOOKED_UP))):
                 firsts = [(next(group), group) for group in some]
@@ -134,9 +141,9 @@ class Sending:
                 found: dict[str, list[Item]] = defaultdict(list)
                 for item in await together.look([name for row in rows for name in memory.names(row)]):
                     found[item.name].append(item)
-                for (_, group), row in zip(firsts, rows, strict=True):
+                for (place, group), row in zip(firsts, rows, strict=True):
                     known = [item for name in memory.names(row) for item in found[name]]
-                    await groups.put(_Group(row, known, group))
+                    await groups.put(_Group(place, row, known, group))
         except Exception as error:
             self._errors.append(error)
         for _ in range(self.terms.connections * ROWS_PER_CONNECTION):
@@ -144,20 +151,29 @@ class Sending:
 
     async def _work(self, batch: Batch, groups: asyncio.Queue[_Group | None], together: Together, gate: Gate) -> None:
         while (group := await groups.get()) is not None:
-            result = await self._send(group.first, group.known, together, gate)
+            is_last = partial(batch.is_last_of_its_key, group.place)
+            result = await self._send(group.first, is_last, group.known, together, gate)
             for place in group.others:
                 # What follows one that waits must not overtake it.
                 if result is Result.WAITING:
                     break
-                result = await self._send(batch.to_send(place), None, together, gate)
+                is_last = partial(batch.is_last_of_its_key, place)
+                result = await self._send(batch.to_send(place), is_last, None, together, gate)
 
-    async def _send(self, row: ToSend, known: list[Item] | None, together: Together, gate: Gate) -> Result:
+    async def _send(
+        self,
+        row: ToSend,
+        is_last: Callable[[], bool],
+        known: list[Item] | None,
+        together: Together,
+        gate: Gate,
+    ) -> Result:
         """Send one row as far as it goes."""
         if self._errors or gate.stopped:
             return Result.WAITING
         result = Result.WAITING
         try:
-            now = await Journey(row, self.place, together, gate, self.terms, self.now).go(known)
+            now = await Journey(row, is_last, self.place, together, gate, self.terms, self.now).go(known)
             result = memory.judge(row, now, self.place.sheet).result
         except Waits as waits:
             self._wait_until(waits.due_at)

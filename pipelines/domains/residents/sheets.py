@@ -135,7 +135,7 @@ class Work:
             item.destination,
             item.partition,
             item.id,
-            frozenset(one.id for one in versions),
+            frozenset(one.id for one in versions if one.fence),
             _is_doubtful(versions),
         )
         sending = Sending(

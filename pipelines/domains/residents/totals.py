@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipelines.core.work import OPEN, Item, Reason, State
@@ -44,10 +44,14 @@ class Totals:
         return self.rows - self.results.total()
 
     @property
+    def lost(self) -> int:
+        """Rows that were rejected or given up."""
+        return self.results[Result.REJECTED] + self.results[Result.GIVEN_UP]
+
+    @property
     def rejected_share(self) -> float:
         """Of all rows, those that were rejected or given up."""
-        lost = self.results[Result.REJECTED] + self.results[Result.GIVEN_UP]
-        return lost / self.rows if self.rows else 0.0
+        return self.lost / self.rows if self.rows else 0.0
 
 
 def total(found: Iterable[Item]) -> Totals:
@@ -81,6 +85,15 @@ def count_doubles(effects: Iterable[Item]) -> int:
         if request is not None and by_key.setdefault(effect.name, request) != request:
             doubles += 1
     return doubles
+
+
+def alarms(days: Mapping[str, Totals], bound: float) -> list[str]:
+    """What asks for a person: days of which more than a share of the rows was rejected or given up."""
+    return [
+        f"{totals.lost} of {totals.rows} rows of {day} were rejected or given up"
+        for day, totals in sorted(days.items())
+        if totals.rejected_share > bound
+    ]
 
 
 def is_denied(items: Iterable[Item]) -> bool:

@@ -8,32 +8,43 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from pipelines.adapters import drive as drives
-from pipelines.adapters.drive import Drive, DriveDenied, DriveUnavailable, SheetChanged, SheetGone, SheetUnreadable
+from pipelines.adapters.drive import (
+    Drive,
+    DriveDenied,
+    DriveError,
+    DriveUnavailable,
+    SheetChanged,
+    SheetGone,
+    SheetUnreadable,
+)
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core import work
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import OVER, Item, Reason, State
 from pipelines.domains.residents.batches import Batch, ToSend
+from pipelines.domains.residents.faults import Skip, Skipped
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.memory import effects_queue, judge, names, recall, sheets_queue
+from pipelines.domains.residents.memory import Memory, Place, effects_queue, judge, names, recall, sheets_queue
 from pipelines.domains.residents.outbound import Page, make_workbooks
-from pipelines.domains.residents.outcomes import Outcome, tell_duplicate, tell_unsent
-from pipelines.domains.residents.places import DAY, digest, find, place_of
+from pipelines.domains.residents.outcomes import Outcome, Result, tell_duplicate, tell_unsent
+from pipelines.domains.residents.places import DAY, PLACE, digest, find, place_of
+from pipelines.domains.residents.places import SEEN as VERSION
 from pipelines.domains.residents.sheet import SheetRefused
-from pipelines.domains.residents.sheets import REFUSED, outcomes_queue, read, wait_for_drive
+from pipelines.domains.residents.sheets import REASONS, REFUSED, outcomes_queue, read, wait_for_drive
 from pipelines.domains.residents.totals import count_replaced
 
 CALLED, SUFFIX, BOOKS, RESULTS, SHEET, SEEN = "called", "suffix", "books", "results", "sheet", "seen"
 """In an outcome's detail: a digest of the sheet's name, what was put behind it, how many spreadsheets, what they count,
 the id of the sheet's item, and whether all of them were seen once they were written."""
 
+_EXCLUDED = Skipped(Skip.EXCLUDED)
 _AT_ONCE = 256
 _SUFFIX_DIGITS = 8
 
@@ -106,15 +117,24 @@ class Writing:
         try:
             batch = read(self.feed, self.drive, sheet, self.secret, self.excluded, self.now())
         except (SheetRefused, SheetUnreadable) as error:
-            words = sheet.detail.get(REFUSED, str(error))
-            refused = drives.Tab("refused", ["reason"], [[words]])
-            return [(book_names(self.feed, name, day)[0], [refused])], {REFUSED: 1}
+            return self._refuse(sheet.detail.get(REFUSED, str(error)), name, day)
+        except Exception as error:
+            # The error of our own for which it was given up keeps us from telling of its rows as well.
+            if isinstance(error, DriveError) or sheet.reason != Reason.INTERNAL:
+                raise
+            return self._refuse(Reason.INTERNAL, name, day)
         told = list(tell(batch, self.ledger, sheet, self.now()))
         books = [
             (book.name, [drives.Tab(page.title, page.columns, _Rows(page, batch, told)) for page in book.pages])
             for book in make_workbooks(batch.sheet, name, day)
         ]
         return books, {str(one): count for one, count in sorted(Counter(row.result for row in told).items())}
+
+    def _refuse(self, words: str, name: str, day: date) -> tuple[list[tuple[str, list[drives.Tab]]], dict[str, int]]:
+        """Tell why there is nothing to tell of rows, also in the place of what was told of an earlier version."""
+        first, *others = book_names(self.feed, name, day)
+        names = [first, *others] if others and self.drive.outcomes(self.feed.name, others) else [first]
+        return [(one, [drives.Tab("refused", ["reason"], [[words]])]) for one in names], {REFUSED: 1}
 
     def _suffix(self, item: Item, sheet: Item, called: str) -> str:
         """What is put behind the name, if another sheet of that name on that day has it already."""
@@ -153,28 +173,44 @@ class _Rows:
 
 def tell(batch: Batch, ledger: Ledger, sheet: Item, now: datetime) -> Iterator[Outcome]:
     """What became of each row of a sheet, in order."""
-    queue = effects_queue(batch.sheet.feed)
+    of_rows = Place(effects_queue(batch.sheet.feed), sheet.destination, sheet.partition, sheet.id)
     firsts: dict[int, Outcome] = {}
     repeated = set(batch.repeats.values())
+    anybody = replace(batch, context=replace(batch.context, excluded=frozenset()))
     places = iter(range(len(batch.rows)))
     while some := list(islice(places, _AT_ONCE)):
-        verdicts = [batch.judge(place) for place in some]
+        listed = [batch.judge(place) for place in some]
+        # The list of excluded ids may have been another one then: what the ledger knows was sent.
+        verdicts = [anybody.judge(place) if one == _EXCLUDED else one for place, one in zip(some, listed, strict=True)]
         asked = [name for one in verdicts if isinstance(one, ToSend) for name in names(one)]
         found: dict[str, list[Item]] = defaultdict(list)
-        for item in ledger.named(queue, sheet.destination, asked):
+        for item in ledger.named(of_rows.queue, sheet.destination, asked):
             found[item.name].append(item)
-        for place, verdict in zip(some, verdicts, strict=True):
+        for place, judged, verdict in zip(some, listed, verdicts, strict=True):
             if not isinstance(verdict, ToSend):
-                yield tell_unsent(verdict)
-            elif place in batch.repeats:
+                yield tell_unsent(verdict if isinstance(judged, ToSend) else judged)
+            elif place in batch.repeats and firsts[batch.repeats[place]].passed:
                 first = batch.repeats[place]
                 yield tell_duplicate(batch.rows[first].number, verdict.plan.row.warnings, firsts[first])
             else:
-                known = recall(verdict, [item for name in names(verdict) for item in found[name]], now)
-                told = judge(verdict, known, sheet.id)
+                known = recall(verdict, [item for name in names(verdict) for item in found[name]], now, of_rows)
+                told = _tell(verdict, known, sheet, is_excluded=judged == _EXCLUDED)
                 if place in repeated:
                     firsts[place] = told
                 yield told
+
+
+def _tell(row: ToSend, known: Memory, sheet: Item, *, is_excluded: bool) -> Outcome:
+    """What became of a row that can be sent; of a sheet that is over none waits."""
+    told = judge(row, known, sheet.id)
+    if told.result is not Result.WAITING:
+        return told
+    was_excluded = sheet.state is State.SETTLED and Skip.EXCLUDED in sheet.detail.get(REASONS, {})
+    if (is_excluded or was_excluded) and not any(known.items):
+        return tell_unsent(_EXCLUDED)
+    if sheet.state is State.DEAD:
+        return replace(told, result=Result.GIVEN_UP, reason=str(sheet.reason))
+    return told
 
 
 def book_names(feed: Feed, name: str, day: date) -> list[str]:
@@ -183,7 +219,7 @@ def book_names(feed: Feed, name: str, day: date) -> list[str]:
 
 
 def find_missing(writing: Writing, span: Span) -> list[int]:
-    """Outcomes of these days that were written and are not there any more, though their sheets are; by their items.
+    """Outcomes of these days that were written and are not there any more, though what they tell of is; by their items.
 
     Raises:
         DriveError: it could not be seen.
@@ -193,11 +229,13 @@ def find_missing(writing: Writing, span: Span) -> list[int]:
     if not written:
         return []
     sheets = {item.id: item for item in writing.ledger.items(sheets_queue(feed), span)}
-    there = {place_of(drive, one, writing.secret): one for one in drive.sheets([feed.name], writing.now())}
+    there = {
+        (place_of(drive, one, writing.secret), one.version): one for one in drive.sheets([feed.name], writing.now())
+    }
     wanted: dict[int, list[str]] = {}
     for one in written:
         sheet = sheets.get(one.detail[SHEET])
-        found = None if sheet is None else there.get(sheet.detail["place"])
+        found = None if sheet is None else there.get((sheet.detail[PLACE], sheet.detail[VERSION]))
         if found is not None:
             books = book_names(feed, found.stem + one.detail[SUFFIX], date.fromisoformat(one.detail[DAY]))
             wanted[one.id] = books[: one.detail[BOOKS]]

@@ -118,18 +118,27 @@ class Council:
         """One run over the sheets that are due; returns what they became."""
         work = self.work(owner, **facts)
         shift = Shift(owner, self.terms.lease, now=work.now)
-        made = work_through(self.ledger, self.queue, lambda: work.outcome, POLICY, shift, destination=self.url)
+        made = work_through(
+            self.ledger,
+            self.queue,
+            lambda: work.outcome,
+            POLICY,
+            shift,
+            destination=self.url,
+            releases=work.requests,
+        )
         ids = [item.id for item in made]
         return [item for item in self.sheets() if item.id in ids]
 
-    def writing(self) -> Writing:
+    def writing(self, excluded: frozenset[str] = frozenset()) -> Writing:
         """How outcomes are written."""
-        return Writing(self.feed, self.drive, self.ledger, POLICY, SECRET, frozenset(), lambda: self.now)
+        return Writing(self.feed, self.drive, self.ledger, POLICY, SECRET, excluded, lambda: self.now)
 
-    def write(self) -> list[Item]:
+    def write(self, excluded: frozenset[str] = frozenset()) -> list[Item]:
         """One run over the outcomes that are due; returns what they became."""
         shift = Shift("writer", self.terms.lease, now=lambda: self.now)
-        made = work_through(self.ledger, outcomes_queue(self.feed), lambda: self.writing().outcome, POLICY, shift)
+        writing = self.writing(excluded)
+        made = work_through(self.ledger, outcomes_queue(self.feed), lambda: writing.outcome, POLICY, shift)
         ids = [item.id for item in made]
         return [item for item in self.outcomes() if item.id in ids]
 

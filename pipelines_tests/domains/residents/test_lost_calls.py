@@ -70,14 +70,19 @@ def test_another_sheet_that_settles_ends_no_wait(council: Council, api: HereToHe
 def test_the_next_row_of_a_person_waits_even_if_the_first_one_is_never_repeated(
     council: Council, api: HereToHelp
 ) -> None:
-    (row,) = people(1, council.feed)
-    council.drop("a.csv", row | {"Account ID": "", "House Number": "first"}, row | {"House Number": "second"})
+    row, added = people(2, council.feed)
+    rows = row | {"Account ID": "", "House Number": "first"}, row | {"House Number": "second"}
+    council.drop("a.csv", *rows)
     with _lost(council, api):
         assert council.effect_states() == {State.DEAD: 2}
+        council.drop("a.csv", *rows, added)
+        council.look()
         council.send()
+        assert council.results() == {"sent": 1, "waiting": 2}
     council.settle()
-    assert council.results() == {"sent": 1, "unknown": 1}
-    assert stored(api, "AddressFirstLine") == ["second"]
+    assert council.results() == {"sent": 2, "unknown": 1}
+    assert "second" in stored(api, "AddressFirstLine")
+    assert "first" not in stored(api, "AddressFirstLine")
 
 
 def test_the_next_row_of_a_person_does_not_overtake_one_that_waits(council: Council, api: HereToHelp) -> None:
@@ -90,6 +95,21 @@ def test_the_next_row_of_a_person_does_not_overtake_one_that_waits(council: Coun
     assert len(api.received()) == 1
     council.settle()
     assert stored(api, "AddressFirstLine") == ["2"]
+
+
+def test_an_edit_that_is_put_off_does_not_forget_that_its_note_may_be_there(council: Council, api: HereToHelp) -> None:
+    (row,) = people(1, council.feed)
+    council.drop("a.csv", row)
+    council.look()
+    api.behave(Behaviour(cut=Cut.AFTER, times=1))
+    council.send()
+    council.later(minutes=1)
+    council.drop("a.csv", row | {"Email": "new@sample.test"})
+    council.look()
+    has_time = iter([False])  # the first time that it is asked
+    council.send(has_time=lambda: next(has_time, True))
+    assert stored(api, "EmailAddress") == ["new@sample.test"]
+    assert hold(api) == (1, 1, 1)
 
 
 @contextmanager

@@ -10,11 +10,13 @@ from python_calamine import WorksheetNotFound
 from pipelines.adapters.drive import SheetChanged
 from pipelines.adapters.ledger import Span
 from pipelines.core.work import Reason, State
+from pipelines.domains.residents import sheets
 from pipelines.domains.residents.feeds import FEEDS
+from pipelines.domains.residents.sheets import RECEIPTS
 from pipelines.domains.residents.writing import find_missing
 from pipelines.sandbox.here_to_help import Behaviour, Cut, HereToHelp
 from pipelines_tests.domains.residents.conftest import Open, every_drive, every_drive_of_files
-from pipelines_tests.domains.residents.council import Council, people
+from pipelines_tests.domains.residents.council import POLICY, Council, people
 
 
 @pytest.mark.parametrize("feed", FEEDS)
@@ -162,6 +164,79 @@ def test_an_outcome_tells_that_rows_of_an_earlier_version_waited_once(council: C
         council.told(name, "replaced")
 
 
+@pytest.mark.parametrize("persists", [True, False])
+def test_who_dropped_a_sheet_that_is_given_up_for_an_error_of_our_own_is_told(
+    council: Council, monkeypatch: pytest.MonkeyPatch, persists: bool
+) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("of our own")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sheets, "read_batch", fail)
+        council.settle()
+        assert (council.sheet().state, council.sheet().reason) == (State.DEAD, Reason.INTERNAL)
+        assert len(list(council.ledger.items(RECEIPTS))) == 1
+        if persists:
+            council.write()
+    council.write()
+    tab = "refused" if persists else "hackney_cases"
+    told = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", tab)
+    assert {row["reason"] for row in told} == {"an error of our own"}
+    assert {row.get("outcome") for row in told} == {None if persists else "given up"}
+
+
+def test_whose_ids_are_excluded_since_or_not_any_more_is_told_what_was_sent(council: Council) -> None:
+    """Outcomes are written after the fact, and written again when they were lost."""
+    one, other, third = people(3, council.feed)
+    council.drop("a.csv", one, other, third, one | {"Phone": ""}, one)
+    council.look()
+    council.send(excluded=frozenset({one["Account ID"]}))
+    council.write(excluded=frozenset({other["Account ID"]}))
+    name = "Hackney_CT_FOR_UPLOAD_a_2021-11-20"
+    assert [row["outcome"] for row in council.told(name, "hackney_cases")] == ["sent", "sent"]
+    assert [row["reason"] for row in council.told(name, "not_sent")] == ["on the list of excluded ids"] * 3
+
+
+def test_whose_id_is_excluded_then_and_now_is_told_so_whatever_else_is_wrong(council: Council) -> None:
+    one, other = people(2, council.feed)
+    excluded = frozenset({one["Account ID"]})
+    council.drop("a.csv", one | {"Date of Birth": "31/02/2000"}, one, other)
+    council.look()
+    council.send(excluded=excluded)
+    council.write(excluded=excluded)
+    told = council.told("Hackney_CT_FOR_UPLOAD_a_2021-11-20", "not_sent")
+    assert [row["reason"] for row in told] == ["on the list of excluded ids"] * 2
+
+
+def test_the_outcome_of_a_version_that_is_there_no_more_is_not_missed(council: Council) -> None:
+    one, other = people(2, council.feed)
+    for rows in ([one], [one, other]):
+        council.drop("a.csv", *rows)
+        council.settle()
+        council.write()
+        council.later(days=1)
+    for day in ("20", "21"):
+        council.staff.lose(council.feed.name, f"Hackney_CT_FOR_UPLOAD_a_2021-11-{day}")
+    of_first, of_second = council.outcomes()
+    assert of_first.partition < of_second.partition
+    assert find_missing(council.writing(), Span("2021-11-20", "2021-11-22")) == [of_second.id]
+
+
+def test_a_refused_edit_leaves_nothing_beside_it_that_was_told_of_an_earlier_version(council: Council) -> None:
+    one, other = people(2, council.feed)
+    council.drop("a.csv", one, other | {"UTLA": "City of London"})
+    council.settle()
+    council.write()
+    council.put("a.csv", b"Account ID,Forename,Surname\n1,Ada,Sample\n")
+    council.settle()
+    (written,) = council.write()
+    assert written.detail["books"] == 2
+    for name in council.staff.outcomes(council.feed.name):
+        assert "missing header" in council.told(name, "refused")[0]["reason"]
+
+
 @every_drive
 def test_an_outcome_whose_sheet_is_gone_is_given_up_until_it_is_back(council: Council) -> None:
     council.drop("a.csv", *people(2, council.feed))
@@ -191,3 +266,36 @@ def test_a_sheet_that_changes_while_its_outcome_is_made_leaves_none(
     (item,) = council.write()
     assert (item.state, item.reason) == (State.PENDING, Reason.CHANGED)
     assert council.staff.outcomes(council.feed.name) == []
+
+
+def test_who_has_lost_the_lease_writes_nothing(council: Council) -> None:
+    """Another one may have written since, of more than was seen here."""
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    (asked,) = council.outcomes()
+    outcome = council.writing().outcome(asked, lambda _: False)
+    assert (outcome.state, outcome.attempted) == (State.PENDING, False)
+    assert council.staff.outcomes(council.feed.name) == []
+
+
+def test_an_outcome_on_which_runs_die_is_given_up(council: Council) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    (asked,) = council.outcomes()
+    for _ in range(POLICY.attempts):
+        (taken,) = council.ledger.claim(
+            asked.queue, owner="dies", limit=1, now=council.now, lease=council.terms.lease, crash_counts=True
+        )
+        council.later(minutes=5)
+    assert taken.id == asked.id
+    (given_up,) = council.write()
+    assert (given_up.state, given_up.reason) == (State.DEAD, Reason.CRASHED)
+    assert council.staff.outcomes(council.feed.name) == []
+
+
+def test_of_a_refused_sheet_only_what_was_written_can_be_missed(council: Council) -> None:
+    council.put("a.csv", b"Account ID,Forename,Surname\n1,Ada,Sample\n")
+    council.settle()
+    (written,) = council.write()
+    assert written.detail["books"] == 1 < len(council.feed.books)
+    assert find_missing(council.writing(), Span("2021-11-20", "2021-11-20")) == []

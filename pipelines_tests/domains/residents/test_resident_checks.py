@@ -11,7 +11,7 @@ import pytest
 from pipelines.core.work import State
 from pipelines.domains.residents.checks import CHECKS, judge_day, judge_outcomes
 from pipelines.domains.residents.memory import REQUEST
-from pipelines.domains.residents.totals import Totals, count_doubles, total
+from pipelines.domains.residents.totals import Totals, alarms, count_doubles, total
 from pipelines.environment import Environment
 from pipelines.sandbox.here_to_help import Behaviour, HereToHelp
 from pipelines_tests.domains.residents.council import Council, people
@@ -71,6 +71,13 @@ def test_rows_that_were_never_sent_as_their_sheet_was_replaced_are_told_of(counc
     replaced, sent = council.sheets()
     assert _failed(total([replaced])) == {"no_row_replaced"}
     assert _failed(total([sent])) == set()
+
+
+def test_a_day_over_the_bound_asks_for_a_person() -> None:
+    lost = replace(_WELL, results=Counter({"sent": 94, "rejected": 4, "given up": 2}))
+    raised = alarms({"2021-11-20": _WELL, "2021-11-21": lost, "2021-11-22": Totals()}, 0.05)
+    assert raised == ["6 of 100 rows of 2021-11-21 were rejected or given up"]
+    assert alarms({"2021-11-21": lost}, 0.06) == []
 
 
 def test_a_key_with_two_requests_is_a_duplicate(council: Council) -> None:

@@ -208,6 +208,26 @@ def test_what_the_first_looks_had_no_time_for_may_have_been_sent_as_well(
     assert hold(api) == before
 
 
+def test_a_look_that_is_killed_ends_no_doubt(
+    council: Council, api: HereToHelp, lose_the_ledger: Lose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    council.drop("b.csv", *people(2, council.feed))
+    council.settle()
+    before = hold(api)
+    lose_the_ledger(council)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(council.ledger, "take_in", killed)
+        with pytest.raises(KeyboardInterrupt):
+            council.look()
+    council.later(hours=1)
+    council.settle()
+    assert hold(api) == before
+
+
 def test_a_call_that_is_put_off_leaves_the_doubt(council: Council, api: HereToHelp, lose_the_ledger: Lose) -> None:
     council.drop("b.csv", *people(2, council.feed))
     council.settle()

@@ -62,6 +62,29 @@ def test_a_sheet_written_again_as_it_was_is_not_sent_again(council: Council, api
     assert len(api.received()) == 2
 
 
+def test_a_known_sheet_stays_bound_for_where_it_was_sent(council: Council, api: HereToHelp) -> None:
+    """The API moves to another address; the sheet is written again as it was."""
+    council.drop("a.csv", *people(2, council.feed))
+    council.settle()
+    bound = council.url
+    council.url = f"{bound}/moved"
+    council.drop("a.csv", *people(2, council.feed))
+    assert council.look().new == {}
+    assert council.sheet().destination == bound
+
+
+@every_drive_of_files
+def test_a_copy_of_a_version_that_was_replaced_before_it_was_sent_is_sent(council: Council, api: HereToHelp) -> None:
+    council.drop("a.csv", *people(2, council.feed))
+    council.look()
+    council.drop("a.csv", *people(2, council.feed, 10))
+    council.look()
+    council.drop("b.csv", *people(2, council.feed))
+    council.settle()
+    assert [item.state for item in council.sheets()] == [State.SUPERSEDED, State.SETTLED, State.SETTLED]
+    assert hold(api) == (4, 4, 4)
+
+
 @every_drive_of_files
 def test_the_same_content_under_another_name_is_noticed_and_not_sent(council: Council, api: HereToHelp) -> None:
     council.drop("a.csv", *people(2, council.feed))
