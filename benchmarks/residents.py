@@ -34,9 +34,9 @@ from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import State
 from pipelines.domains.residents import intake
 from pipelines.domains.residents.dates import london_day
+from pipelines.domains.residents.entries import Place, effects_queue, sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.journey import Terms
-from pipelines.domains.residents.memory import Place, effects_queue, sheets_queue
 from pipelines.domains.residents.notes import write_note
 from pipelines.domains.residents.outcomes import Result
 from pipelines.domains.residents.sending import Sending

@@ -28,8 +28,8 @@ from pipelines.core.rhythms import Cadence
 from pipelines.core.work import NewItem, Outcome, State
 from pipelines.domains.mobile import feeds, intake
 from pipelines.domains.residents import intake as sheets
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.environment import Environment
 from pipelines.sensors import Feed, due_run
 

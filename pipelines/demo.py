@@ -18,8 +18,8 @@ from pipelines.domains.mobile import feeds, files
 from pipelines.domains.mobile.mapping import PrivacyMapping
 from pipelines.domains.mobile.totals import total
 from pipelines.domains.residents import totals as residents
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.environment import Environment, ledger_password
 from pipelines.sandbox.addresses import Sandbox
 from pipelines.sandbox.landing import samples

@@ -19,8 +19,8 @@ from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.work import State
 from pipelines.definitions import build
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.sheets import RESULTS, ROWS
 from pipelines.environment import Environment
 from pipelines.resources import DRIVE_FEEDS, read_folders

@@ -24,8 +24,8 @@ from pipelines.core.periods import hour_key, hour_start
 from pipelines.core.work import Item, State
 from pipelines.domains.mobile.files import read_mapping
 from pipelines.domains.mobile.mapping import PrivacyMapping
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.environment import Environment
 from pipelines.sandbox import here_to_help
 from pipelines.sandbox.aae import Behaviour

@@ -14,8 +14,8 @@ from python_calamine import CalamineWorkbook
 from pipelines.adapters.here_to_help import open_here_to_help
 from pipelines.core.work import OPEN, OVER, Item, NewItem, State
 from pipelines.domains.residents import receipts
+from pipelines.domains.residents.entries import effects_queue, sheets_queue
 from pipelines.domains.residents.feeds.contract import Id, Verdict
-from pipelines.domains.residents.memory import effects_queue, sheets_queue
 from pipelines.domains.residents.outcomes import Result
 from pipelines.sandbox.here_to_help import HereToHelp
 from pipelines_tests.crashes.invariants import leaks

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from pipelines.adapters.drive import Drive, open_drive
 from pipelines.adapters.here_to_help import HereToHelp, open_here_to_help
 from pipelines.domains.residents import intake
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.journey import Terms
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.receipts import write_day
 from pipelines.domains.residents.sheets import RECEIPTS, Work, outcomes_queue
 from pipelines.domains.residents.writing import Writing

@@ -17,11 +17,11 @@ from pipelines.adapters.objects import Objects
 from pipelines.assets import OWNERS, Scope, days, make_tables, share_of
 from pipelines.core.retry import RetryPolicy
 from pipelines.domains.residents import runs
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.feeds.filters import read_excluded
 from pipelines.domains.residents.journey import Terms
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.receipts import SCHEMA, SHEETS_SCHEMA, write_day
 from pipelines.domains.residents.sheets import RECEIPTS, Work, outcomes_queue
 from pipelines.domains.residents.totals import Totals, alarms

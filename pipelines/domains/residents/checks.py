@@ -8,9 +8,9 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.assets import days
 from pipelines.checks import Evaluation, evaluate_partitions, table_checks
 from pipelines.core.work import OPEN, Item, State
+from pipelines.domains.residents.entries import effects_queue, sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.memory import effects_queue, sheets_queue
 from pipelines.domains.residents.outcomes import Result
 from pipelines.domains.residents.sheets import RECEIPTS, outcomes_queue
 from pipelines.domains.residents.totals import Totals, count_doubles, total

@@ -15,8 +15,8 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.core.rhythms import Mark
 from pipelines.core.work import Item, NewItem, Reason, State
 from pipelines.domains.residents.dates import london_day
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.places import DAY, DOUBTFUL, PLACE, SEEN, Found, Listed, look_up, recognise, version_of
 
 _DOUBT = timedelta(minutes=15)

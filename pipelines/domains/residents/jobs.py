@@ -7,8 +7,8 @@ from pydantic import Field
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.resending import What, resend
 from pipelines.jobs import Asked, Pausing, Tried, journaled, pause, resume
 

@@ -16,13 +16,14 @@ from pipelines.adapters.here_to_help import Reply
 from pipelines.core.delivery import put_back
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import OPEN, Item, Outcome, Reason, State
-from pipelines.domains.residents import memory
+from pipelines.domains.residents import entries, memory
 from pipelines.domains.residents.batches import ToSend
 from pipelines.domains.residents.calling import read
 from pipelines.domains.residents.calls import Answer, Gone, Made, ReadRequest, Refused, Step
 from pipelines.domains.residents.effects import is_parked, learn, next_step
+from pipelines.domains.residents.entries import REFUSALS, Place
 from pipelines.domains.residents.gate import Gate
-from pipelines.domains.residents.memory import REFUSALS, Memory, Place, recall
+from pipelines.domains.residents.memory import Memory, recall
 from pipelines.domains.residents.progress import ASKED_FOR, Kind, Progress, Standing
 from pipelines.domains.residents.together import Together
 
@@ -94,7 +95,7 @@ class Journey:
         Raises:
             Waits: it is not over.
         """
-        found = await self._ledger.look(memory.names(self._row)) if known is None else known
+        found = await self._ledger.look(entries.names(self._row)) if known is None else known
         if memory.is_outdated(self._row, found, self._place) and self._is_last():
             found = await self._take_back(found)
         self._memory = recall(self._row, found, self._now(), self._place)
@@ -111,11 +112,11 @@ class Journey:
 
     async def _take_back(self, found: Sequence[Item]) -> Sequence[Item]:
         """The request is to be made again, as one that may be there: its notes are looked for before they are added."""
-        first = memory.names(self._row)[0]
+        first = entries.names(self._row)[0]
         own = next(item for item in found if item.name == first and item.version == self._row.identity.content)
-        again = replace(memory.again(own), parent=self._place.sheet, detail=own.detail)
+        again = replace(entries.again(own), parent=self._place.sheet, detail=own.detail)
         await self._ledger.settle([], absent=[again])  # seen again behind a newer one, it asks for work again
-        return await self._ledger.look(memory.names(self._row))
+        return await self._ledger.look(entries.names(self._row))
 
     @property
     def _progress(self) -> Progress:
@@ -145,9 +146,9 @@ class Journey:
         kind = self._row.plan.effects[step.effects[0]].kind
         detail: dict[str, Any] = {str(kind): answer.id} if isinstance(answer, Made) else {}
         if kind is Kind.REQUEST and self._progress.address_left_out:
-            detail[memory.ADDRESS_LEFT_OUT] = True
+            detail[entries.ADDRESS_LEFT_OUT] = True
         if self._row.identity.note and self._row.plan.find(Kind.NOTE) in step.effects:
-            detail[memory.TEXT] = self._row.identity.note
+            detail[entries.TEXT] = self._row.identity.note
         await self._end(step.effects, items, outcome, state=State.SETTLED, reason=None, detail=detail)
         if before.seen is not None:  # it may show, now that the request is known, that its note is there
             await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
@@ -199,10 +200,10 @@ class Journey:
             outcome = self._gate.put_off(items[0], reply)
             await self._end(asked, items, outcome)
         elif request is not None:  # only the resident's id is missing
-            failed = request.detail.get(memory.READS, 0)
+            failed = request.detail.get(entries.READS, 0)
             outcome = self._gate.put_off(replace(request, attempts=failed), reply)
             if outcome.attempted:
-                await self._ledger.settle([], {request.id: {**request.detail, memory.READS: failed + 1}})
+                await self._ledger.settle([], {request.id: {**request.detail, entries.READS: failed + 1}})
         if outcome.state is not State.DEAD:
             raise Waits(outcome.due_at or self._now())
         self._memory = replace(self._memory, given_up=True)
@@ -224,7 +225,7 @@ class Journey:
         ]
         absent = [
             replace(
-                memory.new_item(self._row, place, self._place),
+                entries.new_item(self._row, place, self._place),
                 state=State.SETTLED,
                 settled_at=self._now(),
                 detail=details[place],
@@ -233,10 +234,10 @@ class Journey:
             if place not in known
         ]
         request, annotated = items[0], {}
-        whose = {memory.ANOTHERS: True} if after.is_anothers else {memory.RESIDENT: after.resident}
+        whose = {entries.ANOTHERS: True} if after.is_anothers else {entries.RESIDENT: after.resident}
         is_new = (after.resident, after.is_anothers) != (before.resident, before.is_anothers)
         if is_new and request is not None and request.state is State.SETTLED:
-            told = {name: value for name, value in request.detail.items() if name != memory.ANOTHERS}
+            told = {name: value for name, value in request.detail.items() if name != entries.ANOTHERS}
             request = replace(request, detail=told | whose)
             annotated = {request.id: request.detail}
             self._keep((0,), [request])
@@ -246,9 +247,9 @@ class Journey:
     def _detail_of(self, place: int) -> dict[str, Any]:
         is_case = self._row.plan.effects[place].kind is Kind.CASE
         if is_case and self._progress.standings[place] is Standing.DONE:
-            return {memory.CASE: self._progress.case}
+            return {entries.CASE: self._progress.case}
         is_text = self._row.identity.note and self._row.plan.effects[place].kind is Kind.NOTE
-        return {memory.THERE: True} | ({memory.TEXT: self._row.identity.note} if is_text else {})
+        return {entries.THERE: True} | ({entries.TEXT: self._row.identity.note} if is_text else {})
 
     async def _park(self) -> None:
         """The request may be there, and nobody will ever know: it is over, unless a person decides otherwise."""
@@ -266,7 +267,7 @@ class Journey:
 
     async def _take(self, places: Sequence[int]) -> list[Item]:
         """Effects into our hands; what another run holds, or has settled meanwhile, is waited for."""
-        items = await self._ledger.intend([memory.new_item(self._row, place, self._place) for place in places])
+        items = await self._ledger.intend([entries.new_item(self._row, place, self._place) for place in places])
         if not items:
             raise Waits(self._now() + self._terms.lease)
         return items
@@ -292,7 +293,7 @@ class Journey:
 
     @staticmethod
     def _words(reply: Reply[Any]) -> dict[str, Any]:
-        return {memory.WORDS: reply.reason} if reply.reason else {}
+        return {entries.WORDS: reply.reason} if reply.reason else {}
 
 
 def _after(item: Item, outcome: Outcome) -> Item:

@@ -21,8 +21,8 @@ from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import Objects
 from pipelines.core.work import Item, NewItem, State
 from pipelines.day_tables import put_table, read_rows
+from pipelines.domains.residents.entries import effects_queue, sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
-from pipelines.domains.residents.memory import effects_queue, sheets_queue
 from pipelines.domains.residents.places import DOUBTFUL
 from pipelines.domains.residents.sheets import RECEIPTS, REFUSED, RESULTS, ROWS
 from pipelines.lost import make_whole, refuse_if_lost

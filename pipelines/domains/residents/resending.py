@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.core.work import OVER, Item, Reason, State
+from pipelines.domains.residents.entries import REFUSALS, effects_queue, sheets_queue
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.memory import REFUSALS, effects_queue, sheets_queue
 
 
 class What(StrEnum):

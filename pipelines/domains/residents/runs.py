@@ -21,8 +21,8 @@ from pipelines.core.summary import summarise
 from pipelines.core.work import Reason, State
 from pipelines.domains.residents import intake
 from pipelines.domains.residents.checks import judge_day, judge_outcomes
+from pipelines.domains.residents.entries import effects_queue, sheets_queue
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.memory import effects_queue, sheets_queue
 from pipelines.domains.residents.receipts import write_sheets
 from pipelines.domains.residents.sending import Sent
 from pipelines.domains.residents.sheets import Work, outcomes_queue

@@ -20,11 +20,11 @@ from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import Leases, utc_now
 from pipelines.core import event_loop
 from pipelines.core.work import Item, Reason
-from pipelines.domains.residents import memory
+from pipelines.domains.residents import entries, memory
 from pipelines.domains.residents.batches import Batch, ToSend
+from pipelines.domains.residents.entries import Place
 from pipelines.domains.residents.gate import Gate
 from pipelines.domains.residents.journey import Journey, Terms, Waits
-from pipelines.domains.residents.memory import Place
 from pipelines.domains.residents.outcomes import Result
 from pipelines.domains.residents.together import Together
 
@@ -139,10 +139,10 @@ class Sending:
                 firsts = [(next(group), group) for group in some]
                 rows = [batch.to_send(place) for place, _ in firsts]
                 found: dict[str, list[Item]] = defaultdict(list)
-                for item in await together.look([name for row in rows for name in memory.names(row)]):
+                for item in await together.look([name for row in rows for name in entries.names(row)]):
                     found[item.name].append(item)
                 for (place, group), row in zip(firsts, rows, strict=True):
-                    known = [item for name in memory.names(row) for item in found[name]]
+                    known = [item for name in entries.names(row) for item in found[name]]
                     await groups.put(_Group(place, row, known, group))
         except Exception as error:
             self._errors.append(error)

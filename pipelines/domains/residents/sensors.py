@@ -16,8 +16,8 @@ from pipelines.core.work import Reason
 from pipelines.domains.residents import intake
 from pipelines.domains.residents.assets import drive as drive_asset
 from pipelines.domains.residents.assets import outcomes, receipts, sheets
+from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS, contract
-from pipelines.domains.residents.memory import sheets_queue
 from pipelines.domains.residents.sheets import RECEIPTS, outcomes_queue
 from pipelines.domains.residents.writing import Writing, find_missing
 from pipelines.environment import Environment, at_load

@@ -29,9 +29,9 @@ from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.retry import RetryPolicy, store_unavailable
 from pipelines.core.work import Item, NewItem, Outcome, Reason, State
 from pipelines.domains.residents.batches import Batch, read_batch
+from pipelines.domains.residents.entries import Place, effects_queue, sheets_queue
 from pipelines.domains.residents.feeds.contract import Context, Feed
 from pipelines.domains.residents.journey import Terms
-from pipelines.domains.residents.memory import Place, effects_queue, sheets_queue
 from pipelines.domains.residents.outcomes import Result
 from pipelines.domains.residents.places import DAY, DOUBTFUL, PLACE, SEEN, find
 from pipelines.domains.residents.sending import Api, Sending, Sent

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipelines.core.work import OPEN, Item, Reason, State
-from pipelines.domains.residents.memory import REQUEST
+from pipelines.domains.residents.entries import REQUEST
 from pipelines.domains.residents.outcomes import Result
 from pipelines.domains.residents.sheets import REASONS, RESULTS, ROWS
 

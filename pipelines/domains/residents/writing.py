@@ -29,9 +29,10 @@ from pipelines.core import work
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import OVER, Item, Reason, State
 from pipelines.domains.residents.batches import Batch, ToSend
+from pipelines.domains.residents.entries import Place, effects_queue, names, sheets_queue
 from pipelines.domains.residents.faults import Skip, Skipped
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.memory import Memory, Place, effects_queue, judge, names, recall, sheets_queue
+from pipelines.domains.residents.memory import Memory, judge, recall
 from pipelines.domains.residents.outbound import Page, make_workbooks
 from pipelines.domains.residents.outcomes import Outcome, Result, tell_duplicate, tell_unsent
 from pipelines.domains.residents.places import DAY, PLACE, digest, find, place_of

@@ -24,10 +24,10 @@ from pipelines.adapters.ledger.working import Shift, work_through
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, State
 from pipelines.domains.residents import intake
+from pipelines.domains.residents.entries import effects_queue, sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.journey import Terms
-from pipelines.domains.residents.memory import effects_queue, sheets_queue
 from pipelines.domains.residents.sheets import RESULTS, Work, outcomes_queue
 from pipelines.domains.residents.writing import Writing
 from pipelines_tests.domains.residents.people import cells

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.core.work import State
 from pipelines.domains.residents.checks import CHECKS, judge_day, judge_outcomes
-from pipelines.domains.residents.memory import REQUEST
+from pipelines.domains.residents.entries import REQUEST
 from pipelines.domains.residents.totals import Totals, alarms, count_doubles, total
 from pipelines.environment import Environment
 from pipelines.sandbox.here_to_help import Behaviour, HereToHelp

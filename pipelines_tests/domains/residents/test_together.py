@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.adapters.ledger.leases import Leases
 from pipelines.core.work import NewItem, State
-from pipelines.domains.residents.memory import effects_queue
+from pipelines.domains.residents.entries import effects_queue
 from pipelines.domains.residents.together import Together
 from pipelines_tests.domains.residents.council import Council
 
