@@ -15,7 +15,7 @@ from itertools import islice
 from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.here_to_help import Access
 from pipelines.adapters.installation import is_unclaimed
-from pipelines.adapters.ledger import open_ledger
+from pipelines.adapters.ledger import LedgerUnavailable, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.objects import open_objects
 from pipelines.adapters.uploads import standing
@@ -133,9 +133,12 @@ def _place_of_key(environment: Environment) -> str:
 def _installation_key(environment: Environment) -> str:
     key = existing_installation_key(environment)
     if not _is_ledger_to_be_made(environment):
-        with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
-            if not is_unclaimed(key, ledger):
-                return "the one that the ledger was begun with"
+        try:
+            with closing(open_ledger(environment.ledger, ledger_password())) as ledger:
+                if not is_unclaimed(key, ledger):
+                    return "the one that the ledger was begun with"
+        except LedgerUnavailable:  # which the ledger's own line tells of
+            return "none yet" if key is None else "readable; whether it is the ledger's can't be told now"
     return "none yet: made at the first look at the drive" if key is None else "readable; the ledger has none yet"
 
 
