@@ -44,7 +44,7 @@ $(READY): $(VENV)/.packages pyproject.toml
 
 $(VENV)/.packages: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	@echo "Setting up $(VENV): about 190 packages, one or two minutes the first time"
+	@echo "Setting up $(VENV): about 185 packages, one or two minutes the first time"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@echo "  installing what requirements.lock names, each package checked by its hash"
 	@$(BIN)/python -m pip install $(QUIETLY) --require-hashes -r requirements.lock
