@@ -74,4 +74,4 @@ def conclude(
 
 def put_back(item: Item) -> Outcome:
     """The outcome of an item that was claimed and not tried: pending as before, with no attempt lost."""
-    return Outcome(item.id, item.fence, State.PENDING, attempted=False, uncertain=item.uncertain)
+    return Outcome(item.id, item.fence, State.PENDING, attempted=False, uncertain=item.uncertain, reason=item.reason)

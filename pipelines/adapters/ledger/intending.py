@@ -68,6 +68,9 @@ def annotate(connection: sa.Connection, details: Mapping[int, Mapping[str, Any]]
     which = sa.and_(work.c.id == sa.bindparam("of"), work.c.state == State.SETTLED)
     statement = sa.update(work).where(which).values(detail=sa.bindparam("facts", type_=sa.JSON), changed_at=now)
     connection.execute(statement, [{"of": one, "facts": dict(detail)} for one, detail in sorted(details.items())])
+    for chunk in chunks(sorted(details)):
+        of = sa.select(work.c.queue, work.c.partition).where(work.c.id.in_(chunk))
+        changes.note(connection, [(row.queue, row.partition) for row in connection.execute(of)])
 
 
 def _identity(item: NewItem | Item | sa.Row[Any]) -> _Identity:

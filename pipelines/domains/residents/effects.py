@@ -106,7 +106,9 @@ def _next_for_notes(plan: Plan, progress: Progress, request: int) -> Step | None
         for place, effect in enumerate(plan.effects)
         if effect.kind is Kind.NOTE and progress.standings[place] in ASKED_FOR
     ]
-    tells_ids = not plan.feed.note_in_request or progress.waits(plan.find(Kind.CASE))
+    # What is known to be an earlier request may be another person's: whose it is has to be read.
+    is_known = progress.earlier is not None
+    tells_ids = not plan.feed.note_in_request or is_known or progress.waits(plan.find(Kind.CASE))
     if not waiting and not (tells_ids and progress.resident is None):
         return None
     if progress.seen is None or progress.seen.id != request:

@@ -19,6 +19,9 @@ from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.places import DAY, DOUBTFUL, PLACE, SEEN, Found, Listed, look_up, recognise, version_of
 
+_PATIENCE = 20.0
+"""Seconds that a look may take longer as long as no sheet could be read: a sensor has a minute."""
+
 _DOUBT = timedelta(minutes=15)
 """From the first look on: what was still being written then, or was not listed yet, is seen by its end."""
 
@@ -121,7 +124,10 @@ def _look_up(feed: Feed, sheets: Iterable[Sheet], drive: Drive, ledger: Ledger, 
 
 
 def _read(drive: Drive, listed: Iterable[Listed], ends_at: float) -> _Versions:
-    """Tell versions, as far as there is time; it ends after one that could be told, so those that fail end no look."""
+    """Tell versions, as far as there is time; it ends after one that could be told, so those that fail end no look.
+
+    Unless they take very long, or the drive wants quiet.
+    """
     found = _Versions()
     changed = list[Listed]()
     for one in listed:
@@ -130,16 +136,18 @@ def _read(drive: Drive, listed: Iterable[Listed], ends_at: float) -> _Versions:
         elif not one.is_done:
             found.told[one.sheet.feed][one.place] = one.version
     changed.sort(key=lambda one: one.sheet.modified)
-    has_one = False
+    has_one = is_busy = False
     for one in changed:
         feed = one.sheet.feed
-        if has_one and time.monotonic() > ends_at:
+        now = time.monotonic()
+        if is_busy or (has_one and now > ends_at) or (found.failed and now > ends_at + _PATIENCE):
             found.left[feed] += 1
             continue
         try:
             version = version_of(drive, one.sheet)
         except DriveError as error:
             found.failed.setdefault(feed, error)
+            is_busy = isinstance(error, DriveBusy)
             continue
         has_one = True
         if version is not None:

@@ -254,7 +254,11 @@ class Journey:
     async def _park(self) -> None:
         """The request may be there, and nobody will ever know: it is over, unless a person decides otherwise."""
         item = self._memory.items[0]
-        if item is None or item.state is not State.DEAD:
+        if item is not None and entries.REQUEST in item.detail:  # it is there, whoever asked for it again
+            items = await self._take((0,))
+            await self._end((0,), items, Outcome(0, 0, State.SETTLED, attempted=False, detail=item.detail))
+            self._mark(Standing.DONE, 0)
+        elif item is None or item.state is not State.DEAD:
             # With it what may have gone along, which nobody would ask for any more.
             along = [place for place, one in enumerate(self._memory.items) if place and one and one.state in OPEN]
             await self._give_up(Reason.MAY_HAVE_LEFT if self._place.is_doubtful else Reason.CRASHED, 0, *along)

@@ -140,7 +140,7 @@ def _find_standings(
     """Where a row's effects stand that any version has had to do with, by their names."""
     plan, request = row.plan, items[0]
     standings = {
-        effect.name: _standing(item, is_repeatable=plan.is_repeatable)
+        effect.name: _standing(item, is_told=plan.is_repeatable or effect.kind is not Kind.REQUEST)
         for effect, item in zip(plan.effects, items, strict=True)
         if item is not None
     }
@@ -177,7 +177,8 @@ def _of_kind(row: ToSend, by_name: Mapping[str, Sequence[Item]], kind: Kind) -> 
     return () if which is None else by_name.get(names(row)[which], ())
 
 
-def _standing(item: Item, *, is_repeatable: bool) -> Standing:
+def _standing(item: Item, *, is_told: bool) -> Standing:
+    """Where an effect stands by its entry; ``is_told``: whether the API tells, or recognises, that it is there."""
     if item.state is State.SETTLED:
         return Standing.THERE if THERE in item.detail else Standing.DONE
     if item.state is State.DEAD and item.reason in REFUSALS:
@@ -185,7 +186,7 @@ def _standing(item: Item, *, is_repeatable: bool) -> Standing:
     # Who has it sent again by hand takes the risk, where nothing could tell. With its sheet it may have been withdrawn.
     waits = item.state in (State.PENDING, State.SUPERSEDED)
     was_never_had = item.detail.keys() <= {WORDS}
-    if waits and item.reason == Reason.REPLAYED and was_never_had and not is_repeatable:
+    if waits and item.reason == Reason.REPLAYED and was_never_had and not is_told:
         return Standing.OPEN
     return Standing.UNKNOWN if _may_have_left(item) else Standing.OPEN
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from pipelines.adapters.drive import Drive, Sheet, SheetChanged, SheetGone
+from pipelines.adapters.drive import Drive, DriveError, Sheet, SheetChanged, SheetGone
 from pipelines.adapters.drive.reading import LARGEST
 from pipelines.core.work import Item, State
 
@@ -153,9 +153,15 @@ def find(drive: Drive, sheets: Collection[Sheet], item: Item, secret: bytes) -> 
     at_its_place = [one for one in sheets if place_of(drive, one, secret) == item.detail.get(PLACE)]
     # Where ids are paths it may have moved; what has another size has not its content.
     others = [] if drive.keeps_ids else [one for one in sheets if one.size == item.size and one not in at_its_place]
+    failed: DriveError | None = None
     for sheet in (*at_its_place, *others):
-        if version_of(drive, sheet) == item.version:
-            return sheet
+        try:
+            if version_of(drive, sheet) == item.version:
+                return sheet
+        except DriveError as error:  # it may be another one's: the rest is looked at all the same
+            failed = error
+    if failed is not None:
+        raise failed
     return None
 
 

@@ -78,12 +78,12 @@ def send(
 
     def work_on(partition: str) -> None:
         taken = intake.take_in([work.feed], work.drive, ledger, destination, work.secret, utc_now())[work.feed.name]
-        if taken.failed is not None:
-            context.log.error("not all that was dropped can be seen: %s", taken.failed)
         span = Span(partition, partition)
         dead = [item.id for item in ledger.items(queue, span, [State.DEAD])]
         ledger.reopen(dead, utc_now(), Reason.REPLAYED)
         go(shift, span)
+        if taken.failed is not None:  # what is known was sent, but nobody can say that this was all
+            raise taken.failed
 
     if not config.only_due:
         yield from record_each(context, ledger, queue, work_on, report)
@@ -140,7 +140,8 @@ def finish(
         "reasons": dict(standing.reasons),
     }
     context.log_event(dg.AssetObservation(API, metadata=metadata))
-    if is_denied(ledger.items(queue, states=[State.PENDING])):
+    waiting = ledger.items(queue, states=[State.PENDING])
+    if is_denied(item for item in waiting if item.destination == destination):
         asks = ["the API does not let us in, or the drive does not: all is pending until that is mended", *asks]
     for alarm in asks:
         context.log.error(alarm)

@@ -27,7 +27,7 @@ from pipelines.adapters.drive import (
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.retry import RetryPolicy, store_unavailable
-from pipelines.core.work import Item, NewItem, Outcome, Reason, State
+from pipelines.core.work import OVER, Item, NewItem, Outcome, Reason, State
 from pipelines.domains.residents.batches import Batch, read_batch
 from pipelines.domains.residents.entries import Place, effects_queue, sheets_queue
 from pipelines.domains.residents.feeds.contract import Context, Feed
@@ -135,7 +135,7 @@ class Work:
             item.destination,
             item.partition,
             item.id,
-            frozenset(one.id for one in versions if one.fence),
+            frozenset(one.id for one in versions if one.fence or one.state in OVER),
             _is_doubtful(versions),
         )
         sending = Sending(

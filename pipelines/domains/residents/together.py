@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.adapters.ledger.leases import Leases, steady_seconds
+from pipelines.core.delivery import put_back
 from pipelines.core.work import Item, NewItem, Outcome, State
 
 _GATHERS = 0.02
@@ -78,7 +79,7 @@ class Together:
         taken = [mine[item.name, item.version] for item in items if (item.name, item.version) in mine]
         if len(taken) == len(items):
             return taken
-        await self.settle([Outcome(item.id, item.fence, State.PENDING, attempted=False) for item in taken])
+        await self.settle([put_back(item) for item in taken])
         return []
 
     async def settle(

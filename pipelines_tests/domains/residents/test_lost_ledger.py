@@ -16,7 +16,7 @@ from pipelines.domains.residents import receipts
 from pipelines.domains.residents.resending import What, resend
 from pipelines.sandbox.here_to_help import Behaviour, HereToHelp
 from pipelines_tests.domains.residents.conftest import Lose, Open
-from pipelines_tests.domains.residents.council import KEY, Council, hold, people
+from pipelines_tests.domains.residents.council import KEY, Council, hold, people, stored
 
 DAY = "2021-11-20"
 NOTED_ONCE = (Behaviour(times=1, calls="post_case_note"), Behaviour(status=429, calls="post_case_note"))
@@ -198,6 +198,25 @@ def test_rows_that_the_receipts_tell_of_are_not_sent_again_whatever_sheet_they_a
     council.settle()
     assert hold(api) == (3, 3, 3)
     assert council.results() == {"sent": 1, "sent before": 2}
+
+
+def test_an_older_sheet_that_is_edited_says_nothing_new_of_its_other_rows(
+    council: Council, api: HereToHelp, lose_the_ledger: Lose
+) -> None:
+    row, other = people(2, council.feed)
+    council.drop("a.csv", row | {"Email": "first@sample.test"}, other)
+    council.settle()
+    council.later(minutes=5)
+    council.drop("b.csv", row | {"Email": "last@sample.test"})
+    council.settle()
+    _write_receipts(council)
+    lose_the_ledger(council)
+    council.settle()
+    council.later(days=1)
+    council.drop("a.csv", row | {"Email": "first@sample.test"}, other | {"Phone": "02012345678"})
+    council.settle()
+    assert "last@sample.test" in stored(api, "EmailAddress")
+    assert council.results() == {"sent": 1, "sent before": 1}
 
 
 def test_a_sheet_that_is_known_is_known_wherever_it_is_put_back(

@@ -9,7 +9,7 @@ from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.resending import What, resend
 from pipelines.sandbox.here_to_help import Behaviour, Call, Cut, HereToHelp
 from pipelines_tests.domains.residents.conftest import Open
-from pipelines_tests.domains.residents.council import Council, hold, people
+from pipelines_tests.domains.residents.council import Council, hold, people, without_key
 
 
 def _trouble(council: Council, api: HereToHelp) -> None:
@@ -53,27 +53,29 @@ def test_only_what_was_asked_for_is_sent_again(
     assert hold(api) == (2, 2, 2)
 
 
+@pytest.mark.parametrize("has_keys", [True, False], ids=["keys", "no keys"])
 @pytest.mark.parametrize("feed", FEEDS)
 def test_everything_that_is_sent_again_is_found_and_no_note_added(
-    open_council: Open, api: HereToHelp, feed: str
+    open_council: Open, api: HereToHelp, feed: str, *, has_keys: bool
 ) -> None:
     council = open_council(feed)
-    council.drop("a.csv", *people(3, council.feed))
+    council.drop("a.csv", *(row if has_keys else without_key(row, council.feed) for row in people(3, council.feed)))
     council.settle()
     before, calls = hold(api), len(api.received())
     resend(council.feed, council.ledger, council.sheet().name, What.EVERYTHING, council.now, dry_run=False)
     council.settle()
     assert council.results() == {"sent": 3}
-    assert len(api.received()) > calls
+    assert len(api.received()) > calls or not has_keys
     assert hold(api) == before
 
 
+@pytest.mark.parametrize("key", [{}, {"ID": ""}], ids=["key", "no key"])
 def test_a_case_note_whose_answers_were_lost_is_looked_for_before_it_is_sent_again(
-    open_council: Open, api: HereToHelp
+    open_council: Open, api: HereToHelp, key: dict[str, str]
 ) -> None:
     council = open_council("self_isolation")
     (row,) = people(1, council.feed)
-    council.drop("a.csv", row | {"Comments": ""})
+    council.drop("a.csv", row | {"Comments": ""} | key)
     api.behave(Behaviour(cut=Cut.AFTER, calls=Call.POST_CASE_NOTE, times=1))
     council.look()
     council.send()

@@ -48,6 +48,17 @@ def test_two_people_of_one_id_are_not_merged_unsaid(open_council: Open, api: Her
     assert hold(api)[0] == sent[0] + 1
 
 
+@pytest.mark.parametrize("feed", WILMA)
+def test_who_says_nothing_else_is_not_told_as_sent_either(open_council: Open, api: HereToHelp, feed: str) -> None:
+    council = open_council(feed)
+    fred, wilma = _strangers(council)
+    council.drop("a.csv", fred)
+    council.settle()
+    council.drop("b.csv", wilma | dict.fromkeys({"Comments", "submission_datetime"} & wilma.keys(), ""))
+    council.settle()
+    assert council.results() == {"rejected": 1}
+
+
 def test_whose_id_is_anothers_is_told_without_that_ones_resident_id(open_council: Open) -> None:
     council = open_council("nsss")
     council.drop("a.csv", *_strangers(council))
