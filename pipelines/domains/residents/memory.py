@@ -77,10 +77,10 @@ def recall(row: ToSend, found: Sequence[Item], now: datetime, place: Place) -> M
     request = items[0]
     progress = begin(
         plan,
-        _find_standings(row, by_name, items, place),
+        _find_standings(row, own, by_name, items, place),
         resident=_told(request, RESIDENT),
         request=_told(request, REQUEST),
-        case=_find_last(_of_kind(row, by_name, Kind.CASE), CASE),
+        case=_find_last(_of_kind(row, own, by_name, Kind.CASE), CASE),
         earlier=_find_last(others, REQUEST),
     )
     left_out = request is not None and ADDRESS_LEFT_OUT in request.detail
@@ -104,7 +104,8 @@ def is_outdated(row: ToSend, found: Iterable[Item], place: Place) -> bool:
     """
     if not row.plan.is_repeatable:
         return False
-    requests = [item for item in found if item.name == names(row)[0]]
+    request, *_ = names(row)
+    requests = [item for item in found if item.name == request]
     own = next((item for item in requests if item.version == row.identity.content), None)
     if own is None or own.state is not State.SETTLED:
         return False
@@ -135,7 +136,11 @@ def is_open(plan: Plan, progress: Progress) -> bool:
 
 
 def _find_standings(
-    row: ToSend, by_name: Mapping[str, Sequence[Item]], items: Sequence[Item | None], place: Place
+    row: ToSend,
+    own: Sequence[str],
+    by_name: Mapping[str, Sequence[Item]],
+    items: Sequence[Item | None],
+    place: Place,
 ) -> dict[str, Standing]:
     """Where a row's effects stand that any version has had to do with, by their names."""
     plan, request = row.plan, items[0]
@@ -147,23 +152,25 @@ def _find_standings(
     # An extra case and its note are the same whatever the row says: what another version had of them is there.
     for kind in _OF_CASE:
         if plan.find(kind) is not None:
-            standings.setdefault(kind, _standing_of_any(_of_kind(row, by_name, kind)))
-    if place.is_doubtful and not _of_kind(row, by_name, Kind.CASE_NOTE):
+            standings.setdefault(kind, _standing_of_any(_of_kind(row, own, by_name, kind)))
+    if place.is_doubtful and not _of_kind(row, own, by_name, Kind.CASE_NOTE):
         standings[Kind.CASE_NOTE] = Standing.UNKNOWN
-    if _is_unclear(row, by_name, request, place) and standings.get(Kind.REQUEST, Standing.OPEN) is Standing.OPEN:
+    if _is_unclear(row, own, by_name, request, place) and standings.get(Kind.REQUEST, Standing.OPEN) is Standing.OPEN:
         standings[Kind.REQUEST] = Standing.UNKNOWN
     if plan.feed.note_in_request and (which := plan.find(Kind.NOTE)) is not None:
         note = plan.effects[which].name
-        of_others = [item for item in _of_kind(row, by_name, Kind.NOTE) if item.version != row.identity.content]
+        of_others = [item for item in _of_kind(row, own, by_name, Kind.NOTE) if item.version != row.identity.content]
         may_be_there = place.is_doubtful or any(_may_be(item, row.identity.note) for item in of_others)
         if may_be_there and standings.get(note, Standing.OPEN) is Standing.OPEN:
             standings[note] = Standing.UNKNOWN
     return standings
 
 
-def _is_unclear(row: ToSend, by_name: Mapping[str, Sequence[Item]], request: Item | None, place: Place) -> bool:
+def _is_unclear(
+    row: ToSend, own: Sequence[str], by_name: Mapping[str, Sequence[Item]], request: Item | None, place: Place
+) -> bool:
     """Whether the request may have been received, though its own version was never asked for."""
-    others = [item for item in _of_kind(row, by_name, Kind.REQUEST) if item.version != row.identity.content]
+    others = [item for item in _of_kind(row, own, by_name, Kind.REQUEST) if item.version != row.identity.content]
     # What went with an earlier version's request can't be told while nobody knows whether that was received.
     is_unclear = row.plan.feed.note_in_request and any(map(_may_have_left, others))
     if request is None:
@@ -171,10 +178,10 @@ def _is_unclear(row: ToSend, by_name: Mapping[str, Sequence[Item]], request: Ite
     return is_unclear and (request.reason != Reason.REPLAYED or row.plan.is_repeatable)
 
 
-def _of_kind(row: ToSend, by_name: Mapping[str, Sequence[Item]], kind: Kind) -> Sequence[Item]:
-    """All versions of the row's first effect of a kind."""
+def _of_kind(row: ToSend, own: Sequence[str], by_name: Mapping[str, Sequence[Item]], kind: Kind) -> Sequence[Item]:
+    """All versions of the row's first effect of a kind, by the names of its effects."""
     which = row.plan.find(kind)
-    return () if which is None else by_name.get(names(row)[which], ())
+    return () if which is None else by_name.get(own[which], ())
 
 
 def _standing(item: Item, *, is_told: bool) -> Standing:

@@ -51,9 +51,7 @@ def resend(feed: Feed, ledger: Ledger, sheet: str, what: What, now: datetime, *,
     if not dry_run:
         wanted = {item.id for item in effects}
         ledger.reopen(sorted(wanted), now, Reason.REPLAYED)
-        ledger.reopen(
-            sorted(ids), now, Reason.REPLAYED
-        )  # of the versions it takes the newest, and withdraws its effects
+        ledger.reopen(sorted(ids), now, Reason.REPLAYED)  # takes the newest of the versions, and withdraws its effects
         # The others likewise: the sheet asks for what is in it, and what is not waits for nobody.
         waiting = [item for item in ledger.items(effects_queue(feed), states=[State.PENDING]) if item.id in wanted]
         for item in waiting:
