@@ -77,16 +77,16 @@ def send(
             context.log.info("sheet %s: taken up", item.name)
 
     def work_on(partition: str) -> None:
-        taken = intake.take_in([work.feed], work.drive, ledger, destination, work.secret, utc_now())[work.feed.name]
         span = Span(partition, partition)
         dead = [item.id for item in ledger.items(queue, span, [State.DEAD])]
         ledger.reopen(dead, utc_now(), Reason.REPLAYED)
         go(shift, span)
-        if taken.failed is not None:  # what is known was sent, but nobody can say that this was all
-            raise taken.failed
 
     if not config.only_due:
+        taken = intake.take_in([work.feed], work.drive, ledger, destination, work.secret, utc_now())[work.feed.name]
         yield from record_each(context, ledger, queue, work_on, report)
+        if taken.failed is not None:  # what is known was sent, of every day, but nobody can say that this was all
+            raise taken.failed
         return
     recorder = Recorder(context, ledger, queue, report)
     try:
