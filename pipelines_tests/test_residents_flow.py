@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from python_calamine import CalamineWorkbook
 
-from pipelines.adapters.drive import Folders
+from pipelines.adapters.drive import DriveDenied, Folders, Sheet
+from pipelines.adapters.drive.files import FileDrive
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.core.work import State
@@ -27,6 +28,7 @@ from pipelines.resources import DRIVE_FEEDS, read_folders
 from pipelines.sandbox.addresses import all_running
 from pipelines.sandbox.here_to_help import Call, HereToHelp
 from pipelines.sandbox.sheets import drop_samples
+from pipelines.sensors import RANGE_END, RANGE_START
 from pipelines.settle import REMAINS, SETTLED, recorded_partitions, settle, verdict
 from pipelines_tests.domains.residents.staff import AtGoogle
 from pipelines_tests.platforms import outside
@@ -216,6 +218,31 @@ def test_without_access_the_run_calls_a_person_and_all_waits(
         assert ledger.circuit(f"{sheets_queue(feed)} {environment.here_to_help}").is_open
     assert verdict(ledger)[1] == REMAINS
     assert api.count().residents == 0
+
+
+def test_days_that_are_made_by_hand_are_sent_and_fail_in_the_end_if_a_sheet_cannot_be_seen(
+    environment: Environment, api: HereToHelp, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_samples(_drive(environment), utc_now().date(), rows=20)
+    (_drive(environment) / "nsss/inbound/shut.csv").write_text("ID\n")
+    read = FileDrive.sha256
+
+    def sha256(drive: FileDrive, sheet: Sheet) -> str | None:
+        if sheet.name == "shut.csv":
+            raise DriveDenied("a sheet may not be read")
+        return read(drive, sheet)
+
+    monkeypatch.setattr(FileDrive, "sha256", sha256)
+    key, today = dg.AssetKey(["residents", "nsss"]), utc_now().date()
+    job = build(environment).resolve_job_def("residents_send").get_subset(asset_selection={key})
+    tags = {RANGE_START: str(today - timedelta(days=1)), RANGE_END: str(today)}
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(tags=tags, instance=instance, raise_on_error=False)
+        assert not result.success
+        assert len(instance.get_materialized_partitions(key)) == 2
+    (item,) = ledger.items(sheets_queue(FEEDS["nsss"]))
+    assert item.state is State.SETTLED
+    assert api.count().residents > 0
 
 
 def test_one_sheet_is_taken_up_again_by_its_id(environment: Environment, api: HereToHelp, ledger: Ledger) -> None:
