@@ -17,7 +17,7 @@ demo: $(READY)  ## the same main job without a screen
 	$(BIN)/pipelines demo
 
 test: check  ## the hermetic suite, after formatting, lint and types
-	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not slow"  # more than there are cores: much of it waits for servers
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"  # more than there are cores: much of it waits for servers
 
 test-more: $(READY)  ## what takes longer, or needs Debian's packages
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m slow
