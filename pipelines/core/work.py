@@ -8,10 +8,12 @@ the ledger adapter's business, what an item means is its domain's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 
 class State(StrEnum):
@@ -86,8 +88,7 @@ class Reason(StrEnum):
     INTERNAL = "an error of our own"
 
 
-@dataclass(frozen=True, slots=True)
-class NewItem:
+class NewItem(msgspec.Struct, frozen=True):
     """Work to be recorded unless it is known already.
 
     ``(queue, destination, name, version)`` is its identity; of one ``(queue, destination, name)`` only the newest
@@ -116,7 +117,7 @@ class NewItem:
     parent: int | None = None
     made_with: str = ""
     cause: str = ""
-    detail: Mapping[str, Any] = field(default_factory=dict)
+    detail: Mapping[str, Any] = msgspec.field(default_factory=dict)
     joins: bool = False
     settled_at: datetime | None = None
     uncertain: bool = False
@@ -127,8 +128,7 @@ class NewItem:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """An item of work as the ledger holds it; times are UTC, ``size`` is in bytes."""
 
     id: int
@@ -156,8 +156,7 @@ class Item:
     detail: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What came of a claimed item. It counts only if ``fence`` is still the one that the claim gave.
 
     ``detail`` of ``None`` leaves what is stored; ``releases`` are recorded in the same transaction, and only if the

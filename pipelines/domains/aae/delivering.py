@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
+
+from msgspec import structs
 
 from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.https import Https
@@ -191,9 +193,9 @@ class Delivery:
             outcome = await self._attempt(item, (await reading)[at], https, leases)
         except Exception as error:
             self._errors.append(error)
-            outcome = replace(self._withheld(item, Reason.INTERNAL), uncertain=True)  # it may have left before
+            outcome = structs.replace(self._withheld(item, Reason.INTERNAL), uncertain=True)  # it may have left before
         if outcome.state in (State.SETTLED, State.DEAD):
-            outcome = replace(outcome, releases=(receipts_request(item),))
+            outcome = structs.replace(outcome, releases=(receipts_request(item),))
         self._finished.append((item, outcome))
 
     async def _attempt(self, item: Item, body: _Read, https: Https, leases: Leases) -> Outcome:

@@ -15,6 +15,8 @@ from datetime import datetime
 from functools import partial
 from typing import IO, Any, Protocol
 
+from msgspec import structs
+
 from pipelines.adapters.ledger import Ledger, Span
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects, ObjectsUnavailable, exists
 from pipelines.adapters.objects.scratch import measure, scratch
@@ -104,9 +106,9 @@ class Filtering:
         """Filter one claimed file and say what became of it; only an error of our own raises."""
         outcome = self._outcome(item, still_held)
         if outcome.state in (State.SETTLED, State.DEAD):
-            outcome = replace(outcome, releases=outcome.releases + feeds.table_request(item))
+            outcome = structs.replace(outcome, releases=outcome.releases + feeds.table_request(item))
         if outcome.detail is not None:  # of bytes that have left before there is no delivery that could ask for them
-            outcome = replace(outcome, releases=(*outcome.releases, receipts_request(item)))
+            outcome = structs.replace(outcome, releases=(*outcome.releases, receipts_request(item)))
         return outcome
 
     def _outcome(self, item: Item, still_held: Callable[[Item], bool]) -> Outcome:

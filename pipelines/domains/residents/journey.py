@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from msgspec import structs
+
 from pipelines.adapters.here_to_help import Reply
 from pipelines.core.delivery import put_back
 from pipelines.core.retry import RetryPolicy
@@ -114,7 +116,7 @@ class Journey:
         """The request is to be made again, as one that may be there: its notes are looked for before they are added."""
         first = entries.names(self._row)[0]
         own = next(item for item in found if item.name == first and item.version == self._row.identity.content)
-        again = replace(entries.again(own), parent=self._place.sheet, detail=own.detail)
+        again = structs.replace(entries.again(own), parent=self._place.sheet, detail=own.detail)
         await self._ledger.settle([], absent=[again])  # seen again behind a newer one, it asks for work again
         return await self._ledger.look(entries.names(self._row))
 
@@ -157,7 +159,7 @@ class Journey:
         """The call failed, or nobody knows: it is tried again later, or no more."""
         is_request = self._row.plan.effects[step.effects[0]].kind is Kind.REQUEST
         if outcome.uncertain and is_request and not self._row.plan.is_repeatable:
-            outcome = replace(outcome, state=State.DEAD)
+            outcome = structs.replace(outcome, state=State.DEAD)
         await self._end(step.effects, items, outcome)
         if outcome.state is not State.DEAD or outcome.due_at is not None:  # a lost call keeps back what follows the row
             raise Waits(outcome.due_at or self._now())
@@ -168,7 +170,7 @@ class Journey:
     async def _end(self, places: Sequence[int], items: Sequence[Item], outcome: Outcome, **but: Any) -> None:
         """Record what became of effects, of all of them alike."""
         outcomes = [
-            replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain, **but)
+            structs.replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain, **but)
             for item in items
         ]
         await self._ledger.settle(outcomes)
@@ -201,7 +203,7 @@ class Journey:
             await self._end(asked, items, outcome)
         elif request is not None:  # only the resident's id is missing
             failed = request.detail.get(entries.READS, 0)
-            outcome = self._gate.put_off(replace(request, attempts=failed), reply)
+            outcome = self._gate.put_off(structs.replace(request, attempts=failed), reply)
             if outcome.attempted:
                 await self._ledger.settle([], {request.id: {**request.detail, entries.READS: failed + 1}})
         if outcome.state is not State.DEAD:
@@ -224,7 +226,7 @@ class Journey:
             for place, item in zip(known, taken, strict=True)
         ]
         absent = [
-            replace(
+            structs.replace(
                 entries.new_item(self._row, place, self._place),
                 state=State.SETTLED,
                 settled_at=self._now(),
@@ -238,7 +240,7 @@ class Journey:
         is_new = (after.resident, after.is_anothers) != (before.resident, before.is_anothers)
         if is_new and request is not None and request.state is State.SETTLED:
             told = {name: value for name, value in request.detail.items() if name != entries.ANOTHERS}
-            request = replace(request, detail=told | whose)
+            request = structs.replace(request, detail=told | whose)
             annotated = {request.id: request.detail}
             self._keep((0,), [request])
         if outcomes or absent or annotated:
@@ -303,4 +305,4 @@ class Journey:
 def _after(item: Item, outcome: Outcome) -> Item:
     """The item as it stands with an outcome, as far as a row asks."""
     detail = item.detail if outcome.detail is None else outcome.detail
-    return replace(item, state=outcome.state, reason=outcome.reason, uncertain=outcome.uncertain, detail=detail)
+    return structs.replace(item, state=outcome.state, reason=outcome.reason, uncertain=outcome.uncertain, detail=detail)

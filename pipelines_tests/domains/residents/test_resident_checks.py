@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pipelines.core.work import State
 from pipelines.domains.residents.checks import CHECKS, judge_day, judge_outcomes
@@ -86,7 +87,7 @@ def test_a_key_with_two_requests_is_a_duplicate(council: Council) -> None:
     effects = council.effects()
     assert count_doubles(effects) == 0
     first = next(item for item in effects if REQUEST in item.detail)
-    assert count_doubles([*effects, replace(first, version="other", detail={REQUEST: 99})]) == 1
+    assert count_doubles([*effects, structs.replace(first, version="other", detail={REQUEST: 99})]) == 1
 
 
 def test_an_outcome_that_was_not_seen_after_it_was_written_is_told(council: Council) -> None:
@@ -95,5 +96,5 @@ def test_an_outcome_that_was_not_seen_after_it_was_written_is_told(council: Coun
     assert [passed for _, passed, _ in judge_outcomes(council.outcomes())] == [False, True]
     (written,) = council.write()
     assert all(passed for _, passed, _ in judge_outcomes([written]))
-    unseen = replace(written, detail={**written.detail, "seen": False})
+    unseen = structs.replace(written, detail={**written.detail, "seen": False})
     assert [passed for _, passed, _ in judge_outcomes([unseen])] == [True, False]
