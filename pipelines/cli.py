@@ -197,10 +197,13 @@ def settle(wait: timedelta) -> None:
             refuse_if_lost(ledger, open_objects(environment.lake))
         except LedgerLost as error:
             raise click.ClickException(str(error)) from None
-    failed = False
+    failed = set[str]()
     for ran in settle_all(environment, wait):
         console.print(str(ran))
-        failed = failed or not ran.success
+        if ran.mends:
+            failed.discard(ran.job)
+        elif not ran.success:
+            failed.add(ran.job)
     with closing(open_ledger(environment.ledger, ledger_password(), waits=True)) as ledger:
         rows, status = verdict(ledger)
     table = _table("queue", "state", "reason", "items", "bytes")

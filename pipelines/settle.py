@@ -57,13 +57,14 @@ class _Round:
 class Ran:
     """One run that was made: its job, whether it succeeded, how long it took in seconds, why a person is called.
 
-    Or a sensor, by its name, that could not tell whether one is needed.
+    Or a sensor, by its name, that could not tell whether one is needed; or that now can again, which ``mends`` that.
     """
 
     job: str
     success: bool
     seconds: float
     words: str = ""
+    mends: bool = False
 
     def __str__(self) -> str:
         told = f"{self.job}: {'done' if self.success else 'failed'} in {self.seconds:.1f} s"
@@ -162,7 +163,8 @@ def _tick(
             so_far.told[sensor.name] = str(fault)
             yield Ran(sensor.name, False, time.monotonic() - started, str(fault))
         return
-    so_far.told.pop(sensor.name, None)
+    if so_far.told.pop(sensor.name, None) is not None:
+        yield Ran(sensor.name, True, time.monotonic() - started, "in order again", mends=True)
     for event in tick.asset_events:
         instance.report_runless_asset_event(event)
     so_far.cursors[sensor.name] = tick.cursor

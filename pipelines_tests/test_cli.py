@@ -18,6 +18,7 @@ from pipelines.cli import main
 from pipelines.core.work import NewItem, Pause
 from pipelines.demo import demo_environment, demonstrate, land_uploads
 from pipelines.environment import Environment
+from pipelines.resources import DRIVE_FEEDS
 from pipelines.sandbox.aae import Aae, Behaviour
 from pipelines.sandbox.addresses import all_running, sandbox_running
 from pipelines.sandbox.landing import land_samples
@@ -87,6 +88,26 @@ def test_a_drive_that_is_away_is_one_line_and_keeps_nothing_else_from_being_done
     assert "aae_deliver_packages: done" in result.output
     assert "Traceback" not in result.output
     assert len([line for line in result.output.splitlines() if ": failed in" in line]) == 1
+
+
+def test_what_is_in_order_again_while_it_waits_has_not_failed(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive, now = environment.home / "not mounted", utc_now()
+    monkeypatch.setenv("PIPELINES_DRIVE", drive.as_uri())
+    with closing(open_ledger(environment.ledger)) as ledger:
+        ledger.take_in([NewItem("nobody's", "a", "1", "2021-01-01", 1)], now)  # something to wait for
+
+        def mount(_: float) -> None:
+            for feed in DRIVE_FEEDS:
+                (drive / feed / "inbound").mkdir(parents=True)
+            ledger.pause(Pause("nobody's", now, now + timedelta(hours=1), "a test", "to end"))
+
+        monkeypatch.setattr("pipelines.settle.time", SimpleNamespace(monotonic=time.monotonic, sleep=mount))
+        result = call("settle", "--wait", "10m")
+    assert "residents_sheets_dropped: failed" in result.output
+    assert "residents_sheets_dropped: done" in result.output
+    assert result.exit_code == 3, result.output
 
 
 def test_another_key_than_the_ledger_s_is_one_line_and_keeps_nothing_else_from_being_done(

@@ -18,7 +18,7 @@ from pipelines.adapters.drive import DriveDenied, Folders, Sheet
 from pipelines.adapters.drive.files import FileDrive
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
-from pipelines.core.work import State
+from pipelines.core.work import Pause, State
 from pipelines.definitions import build
 from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
@@ -243,6 +243,30 @@ def test_days_that_are_made_by_hand_are_sent_and_fail_in_the_end_if_a_sheet_cann
     (item,) = ledger.items(sheets_queue(FEEDS["nsss"]))
     assert item.state is State.SETTLED
     assert api.count().residents > 0
+
+
+def test_a_sheet_that_cannot_be_seen_hides_no_pause(
+    environment: Environment, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_drive(environment) / "nsss/inbound").mkdir(parents=True)
+    (_drive(environment) / "nsss/inbound/shut.csv").write_text("ID\n")
+
+    def sha256(*_: object) -> str | None:
+        raise DriveDenied("a sheet may not be read")
+
+    monkeypatch.setattr(FileDrive, "sha256", sha256)
+    now = utc_now()
+    ledger.pause(Pause(sheets_queue(FEEDS["spl"]), now, now + timedelta(hours=1), "a test", "to see"))
+    defs = build(environment)
+    sensor = defs.resolve_sensor_def("residents_sheets_dropped")
+    needed = {name: one for name, one in (defs.resources or {}).items() if name in sensor.required_resource_keys}
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        dg.build_sensor_context(instance=instance, definitions=defs, resources=needed) as context,
+        pytest.raises(DriveDenied) as error,
+    ):
+        sensor.evaluate_tick(context)
+    assert any("paused by a test" in note for note in error.value.__notes__)
 
 
 def test_one_sheet_is_taken_up_again_by_its_id(environment: Environment, api: HereToHelp, ledger: Ledger) -> None:

@@ -6,8 +6,10 @@ probes whether the system is back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from pipelines.core.retry import LONGEST_PAUSE, Judgement, RetryPolicy, Verdict
 from pipelines.core.work import Reason
@@ -19,8 +21,7 @@ _OBJECTS = 2
 """Of how many different objects these must be: one that fails alone, again and again, is itself at fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Circuit:
+class Circuit(msgspec.Struct, frozen=True):
     """``failures`` in a row; ``opened_at`` and ``probe_at`` are set while it is open.
 
     Attributes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.ledger import Ledger, TakenIn
 from pipelines.core.work import Reason, State
@@ -20,7 +20,7 @@ def test_what_is_known_is_not_taken_in_again(ledger: Ledger) -> None:
 
 
 def test_an_item_is_stored_as_it_came(ledger: Ledger) -> None:
-    there = structs.replace(
+    there = replace(
         new(size=2**40, destination="https://there", cause="tick"), detail={"key": "k", "n": [1, None, "ü"]}
     )
     ledger.take_in([there], NOW)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.core.circuit import TRIPS_AFTER, Circuit
 from pipelines.core.delivery import Answer, Failure, conclude, put_back
@@ -46,7 +46,7 @@ waits = st.none() | st.floats(0, 1e9)
 answers = st.builds(Answer, status=st.integers(100, 999), retry_after=waits) | st.builds(
     Answer, failure=st.sampled_from(Failure), retry_after=waits, maybe_received=st.booleans()
 )
-items = st.builds(structs.replace, st.just(ITEM), attempts=st.integers(0, 9), uncertain=st.booleans())
+items = st.builds(replace, st.just(ITEM), attempts=st.integers(0, 9), uncertain=st.booleans())
 moments = st.timedeltas(timedelta(days=-9), timedelta(days=9)).map(lambda away: NOW + away)
 open_ones = st.builds(Circuit, st.integers(1, 99), moments, moments, st.integers(1, 99), st.sampled_from(Reason))
 circuits = st.builds(Circuit, st.integers(0, TRIPS_AFTER - 1), objects=st.integers(0, 3)) | open_ones
@@ -128,15 +128,15 @@ def test_an_object_may_be_there_if_nobody_said_that_it_is_not(answer: Answer, un
 
 
 def test_the_last_attempt_ends_in_a_dead_letter() -> None:
-    almost = structs.replace(ITEM, attempts=POLICY.attempts - 2)
+    almost = replace(ITEM, attempts=POLICY.attempts - 2)
     assert after(Answer(status=500), almost).state is State.PENDING
-    last = after(Answer(status=500), structs.replace(ITEM, attempts=POLICY.attempts - 1))
+    last = after(Answer(status=500), replace(ITEM, attempts=POLICY.attempts - 1))
     assert (last.state, last.reason, last.status) == (State.DEAD, Reason.TOO_MANY_ATTEMPTS, 500)
 
 
 def fail(answer: Answer, items: int, attempts: int) -> tuple[dict[int, Item], Circuit]:
     """Let so many objects be tried one after the other, as they and the circuit say, until so many tries failed."""
-    waiting = {number: structs.replace(ITEM, id=number) for number in range(items)}
+    waiting = {number: replace(ITEM, id=number) for number in range(items)}
     circuit, now = Circuit(), NOW
     for _ in range(attempts):
         due = [item for item in waiting.values() if item.state is not State.DEAD]
@@ -145,7 +145,7 @@ def fail(answer: Answer, items: int, attempts: int) -> tuple[dict[int, Item], Ci
         item = min(due, key=lambda one: (one.due_at, one.id))
         now = max(now, item.due_at, circuit.probe_at or now)
         outcome, circuit = conclude(item, answer, circuit, POLICY, now, 0.0)
-        waiting[item.id] = structs.replace(
+        waiting[item.id] = replace(
             item,
             state=outcome.state,
             attempts=item.attempts + outcome.attempted,
@@ -194,5 +194,5 @@ def test_while_the_system_is_out_of_order_each_object_has_its_turn_as_the_probe(
 
 
 def test_what_was_claimed_and_not_tried_is_as_it_was() -> None:
-    back = put_back(structs.replace(ITEM, attempts=2, uncertain=True))
+    back = put_back(replace(ITEM, attempts=2, uncertain=True))
     assert back == Outcome(7, 3, State.PENDING, attempted=False, uncertain=True)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.ledger import Family, changes
 from pipelines.adapters.ledger.locks import lock_recording
@@ -30,7 +30,7 @@ def restore(connection: sa.Connection, families: Iterable[Family], now: datetime
         files = [family.item for family in group if family.item is not None]
         ids, absent = _insert(connection, files, now)
         releases = [
-            item if family.item is None else structs.replace(item, parent=ids[identity(family.item)])
+            item if family.item is None else replace(item, parent=ids[identity(family.item)])
             for family in group
             for item in family.releases
         ]

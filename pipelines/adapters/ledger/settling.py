@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.ledger import changes
 from pipelines.adapters.ledger.reading import is_orphaned
@@ -78,7 +78,7 @@ def _state(outcome: Outcome, wanted: bool) -> State:
 
 def _of(parent: int, item: NewItem) -> NewItem:
     """What others ask for as well is nobody's child: it is not withdrawn with the one that asked first."""
-    return item if item.joins else structs.replace(item, parent=parent)
+    return item if item.joins else replace(item, parent=parent)
 
 
 def _retire_older_outputs(connection: sa.Connection, made: Sequence[int], now: datetime) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec import structs
 from pydantic import SecretStr
 
 from pipelines.adapters.ledger import (
@@ -264,7 +264,7 @@ class SqlLedger:
 
     def set_circuit(self, name: str, circuit: Circuit) -> None:
         """Keep the circuit of an outside system."""
-        self._put(circuits, name, asdict(circuit))
+        self._put(circuits, name, structs.asdict(circuit))
 
     def _put(self, table: sa.Table, name: str, values: Row) -> None:
         def put(connection: sa.Connection) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.endpoints import Endpoint
 from pipelines.adapters.https import Https
@@ -193,9 +193,9 @@ class Delivery:
             outcome = await self._attempt(item, (await reading)[at], https, leases)
         except Exception as error:
             self._errors.append(error)
-            outcome = structs.replace(self._withheld(item, Reason.INTERNAL), uncertain=True)  # it may have left before
+            outcome = replace(self._withheld(item, Reason.INTERNAL), uncertain=True)  # it may have left before
         if outcome.state in (State.SETTLED, State.DEAD):
-            outcome = structs.replace(outcome, releases=(receipts_request(item),))
+            outcome = replace(outcome, releases=(receipts_request(item),))
         self._finished.append((item, outcome))
 
     async def _attempt(self, item: Item, body: _Read, https: Https, leases: Leases) -> Outcome:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.objects import ObjectChanged, ObjectMissing, Objects
 from pipelines.core.work import Item
@@ -74,7 +74,7 @@ def carry_over(feed: Feed, landing: Objects, item: Item, others: Sequence[Item])
         detail[MOVED] = (moved | _find(feed, landing, item, moved, _moved_records(feed, landing, unaccounted))).stored
         detail[AGAIN] = [*accounted, *unaccounted]
         detail.pop(ELSEWHERE, None)
-    return structs.replace(item, detail=detail)
+    return replace(item, detail=detail)
 
 
 def _with_choice(own: Mapping[str, Any], others: Collection[Mapping[str, Any]]) -> Mapping[str, Any]:

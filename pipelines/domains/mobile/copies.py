@@ -7,11 +7,11 @@ they are filtered, and how it is told where their records came from.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.ledger import Family, Ledger, Span
 from pipelines.adapters.objects import ObjectChanged, ObjectInfo, ObjectMissing, Objects, exists
@@ -60,7 +60,7 @@ class Copies:
             if source in found and source not in names:
                 detail = found[source].detail
                 more = {ELSEWHERE: [*detail.get(ELSEWHERE, ()), info.key]}
-                found[source] = structs.replace(found[source], detail={**detail, **more})
+                found[source] = replace(found[source], detail={**detail, **more})
             else:
                 self._tell(source, found[info.key])
         return list(found.values())
@@ -77,20 +77,18 @@ class Copies:
             if self.ledger.amend(item, changes, [receipts_request(item, copy.name)], self.now):
                 return
         # Its next version, which is all that is known of it then, is compared with what this one names.
-        told = structs.replace(copy, name=source, version=copy.name, size=0, state=State.SUPERSEDED)
+        told = replace(copy, name=source, version=copy.name, size=0, state=State.SUPERSEDED)
         self.ledger.restore([Family(replace(told, detail={ELSEWHERE: [copy.name]}))], self.now)
 
     def _counted_elsewhere(self, item: Item, others: Sequence[Item], key: str) -> Mapping[str, Any]:
         """What changes in a settled file's facts: all as when its records were moved, where that can still be told."""
         told = {ELSEWHERE: [*item.detail.get(ELSEWHERE, ()), key]}
         try:
-            found = carry_over(
-                self.feed, self.landing, structs.replace(item, detail={**item.detail, **told}), others
-            ).detail
+            found = carry_over(self.feed, self.landing, replace(item, detail={**item.detail, **told}), others).detail
         except (CopyMissingError, ObjectMissing, ObjectChanged):
             return told
         moved, before = (LineNumbers.read(one.get(MOVED, ())) for one in (found, item.detail))
-        left = count(self.landing, structs.replace(item, detail=found))
+        left = count(self.landing, replace(item, detail=found))
         if left.total() + len(moved) - len(before) != sum(item.detail["rejected"].values()):
             return told
         facts = {"rejected": dict(sorted(left.items())), "read": item.detail["written"] + left.total()}

@@ -178,7 +178,7 @@ class Filtering:
         releases = () if other else feeds.release(item, facts, self.destination, self.cause)
         if not remapped and any(one.state is State.DEAD and one.reason == Reason.MAY_HAVE_LEFT for one in sent):
             # What lay under this name may have left: it stays for a person to judge, whatever its bytes are now.
-            doubtful = partial(replace, state=State.DEAD, reason=Reason.MAY_HAVE_LEFT, uncertain=True)
+            doubtful = partial(structs.replace, state=State.DEAD, reason=Reason.MAY_HAVE_LEFT, uncertain=True)
             releases = tuple(map(doubtful, releases))
         return Outcome(
             item.id,

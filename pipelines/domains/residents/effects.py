@@ -10,7 +10,7 @@ Here: decisions. Not here: calls, retries, the ledger.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from pipelines.domains.residents.calls import (
     AddNote,

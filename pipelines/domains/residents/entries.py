@@ -82,8 +82,7 @@ class Place:
 
 def names(row: ToSend) -> tuple[str, ...]:
     """The names of the row's effects, in their order."""
-    has_own_key = row.identity.key and not row.plan.feed.key_is_per_resident
-    of_row = row.identity.key if has_own_key else row.identity.content
+    of_row = _name(row)
     return tuple(f"{of_row} {effect.name}" for effect in row.plan.effects)
 
 
@@ -91,7 +90,7 @@ def new_item(row: ToSend, effect: int, place: Place) -> NewItem:
     """One of the row's effects, as it is recorded."""
     return NewItem(
         place.queue,
-        names(row)[effect],
+        f"{_name(row)} {row.plan.effects[effect].name}",
         row.identity.content,
         place.partition,
         0,
@@ -112,3 +111,8 @@ def again(item: Item) -> NewItem:
         destination=item.destination,
         parent=item.parent,
     )
+
+
+def _name(row: ToSend) -> str:
+    has_own_key = row.identity.key and not row.plan.feed.key_is_per_resident
+    return row.identity.key if has_own_key else row.identity.content

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.here_to_help import HereToHelp, Reply
 from pipelines.core.circuit import Circuit
@@ -67,17 +67,17 @@ class Gate:
         chance = random.random()  # noqa: S311 (spreads pauses, guards nothing)
         outcome, self.circuit = conclude(item, sent(reply), self.circuit, self._policy, now, chance)
         if outcome.state is State.PENDING and self.circuit.is_open:
-            outcome = structs.replace(outcome, due_at=self._after_others())
+            outcome = replace(outcome, due_at=self._after_others())
         if not reply.is_unknown:
-            return structs.replace(outcome, uncertain=item.uncertain)
+            return replace(outcome, uncertain=item.uncertain)
         # A call may go on behind a gateway that gave it up: what is read before it is over says nothing.
-        return structs.replace(outcome, uncertain=True, due_at=max(outcome.due_at or now, now + self._late))
+        return replace(outcome, uncertain=True, due_at=max(outcome.due_at or now, now + self._late))
 
     def put_off(self, item: Item, reply: Reply[Any]) -> Outcome:
         """What becomes of an effect that was not called for, since a read before it failed; and of the circuit."""
         self.hear(reply, item.id, well=False)
         if self.circuit.is_open:
-            return structs.replace(put_back(item), due_at=self._after_others())
+            return replace(put_back(item), due_at=self._after_others())
         attempts = item.attempts + 1
         if self._policy.exhausted(attempts):
             return Outcome(item.id, item.fence, State.DEAD, uncertain=item.uncertain, reason=Reason.TOO_MANY_ATTEMPTS)

@@ -8,11 +8,11 @@ may have happened. A row whose answer was lost waits until the call must be over
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.here_to_help import Reply
 from pipelines.core.delivery import put_back
@@ -116,7 +116,7 @@ class Journey:
         """The request is to be made again, as one that may be there: its notes are looked for before they are added."""
         first = entries.names(self._row)[0]
         own = next(item for item in found if item.name == first and item.version == self._row.identity.content)
-        again = structs.replace(entries.again(own), parent=self._place.sheet, detail=own.detail)
+        again = replace(entries.again(own), parent=self._place.sheet, detail=own.detail)
         await self._ledger.settle([], absent=[again])  # seen again behind a newer one, it asks for work again
         return await self._ledger.look(entries.names(self._row))
 
@@ -140,7 +140,7 @@ class Journey:
             await self._end(step.effects, items, outcome, state=State.DEAD, reason=reason, detail=self._words(reply))
             self._learn(step, Refused())
         else:
-            await self._fail(step, items, outcome)
+            await self._fail(step, items, outcome, is_lost=reply.is_unknown)
 
     async def _settle(self, step: Step, items: Sequence[Item], answer: Answer, outcome: Outcome) -> None:
         before = self._progress
@@ -155,11 +155,14 @@ class Journey:
         if before.seen is not None:  # it may show, now that the request is known, that its note is there
             await self._record_found(replace(before, standings=before.mark(Standing.DONE, *step.effects)))
 
-    async def _fail(self, step: Step, items: Sequence[Item], outcome: Outcome) -> None:
-        """The call failed, or nobody knows: it is tried again later, or no more."""
+    async def _fail(self, step: Step, items: Sequence[Item], outcome: Outcome, *, is_lost: bool) -> None:
+        """The call failed, or, if it is lost, nobody knows: it is tried again later, or no more."""
         is_request = self._row.plan.effects[step.effects[0]].kind is Kind.REQUEST
-        if outcome.uncertain and is_request and not self._row.plan.is_repeatable:
-            outcome = structs.replace(outcome, state=State.DEAD)
+        if is_request and not self._row.plan.is_repeatable:
+            if is_lost:
+                outcome = replace(outcome, state=State.DEAD)
+            elif items[0].reason == Reason.REPLAYED and outcome.state is State.PENDING:
+                outcome = replace(outcome, reason=items[0].reason)  # who took the risk of a second one still does
         await self._end(step.effects, items, outcome)
         if outcome.state is not State.DEAD or outcome.due_at is not None:  # a lost call keeps back what follows the row
             raise Waits(outcome.due_at or self._now())
@@ -170,7 +173,7 @@ class Journey:
     async def _end(self, places: Sequence[int], items: Sequence[Item], outcome: Outcome, **but: Any) -> None:
         """Record what became of effects, of all of them alike."""
         outcomes = [
-            structs.replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain, **but)
+            replace(outcome, id=item.id, fence=item.fence, uncertain=outcome.uncertain or item.uncertain, **but)
             for item in items
         ]
         await self._ledger.settle(outcomes)
@@ -203,7 +206,7 @@ class Journey:
             await self._end(asked, items, outcome)
         elif request is not None:  # only the resident's id is missing
             failed = request.detail.get(entries.READS, 0)
-            outcome = self._gate.put_off(structs.replace(request, attempts=failed), reply)
+            outcome = self._gate.put_off(replace(request, attempts=failed), reply)
             if outcome.attempted:
                 await self._ledger.settle([], {request.id: {**request.detail, entries.READS: failed + 1}})
         if outcome.state is not State.DEAD:
@@ -226,7 +229,7 @@ class Journey:
             for place, item in zip(known, taken, strict=True)
         ]
         absent = [
-            structs.replace(
+            replace(
                 entries.new_item(self._row, place, self._place),
                 state=State.SETTLED,
                 settled_at=self._now(),
@@ -240,7 +243,7 @@ class Journey:
         is_new = (after.resident, after.is_anothers) != (before.resident, before.is_anothers)
         if is_new and request is not None and request.state is State.SETTLED:
             told = {name: value for name, value in request.detail.items() if name != entries.ANOTHERS}
-            request = structs.replace(request, detail=told | whose)
+            request = replace(request, detail=told | whose)
             annotated = {request.id: request.detail}
             self._keep((0,), [request])
         if outcomes or absent or annotated:
@@ -305,4 +308,4 @@ class Journey:
 def _after(item: Item, outcome: Outcome) -> Item:
     """The item as it stands with an outcome, as far as a row asks."""
     detail = item.detail if outcome.detail is None else outcome.detail
-    return structs.replace(item, state=outcome.state, reason=outcome.reason, uncertain=outcome.uncertain, detail=detail)
+    return replace(item, state=outcome.state, reason=outcome.reason, uncertain=outcome.uncertain, detail=detail)

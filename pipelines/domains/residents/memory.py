@@ -5,9 +5,11 @@ Not here: how effects are named and kept, and the calls that are still to be mad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
 
 from pipelines.core.retry import LONGEST_PAUSE
 from pipelines.core.work import OVER, Item, Reason, State
@@ -32,8 +34,7 @@ from pipelines.domains.residents.progress import ASKED_FOR, Kind, Plan, Progress
 _OF_CASE = (Kind.CASE, Kind.CASE_NOTE)
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(msgspec.Struct, frozen=True):
     """How far a row is.
 
     Attributes:
@@ -65,6 +66,8 @@ def recall(row: ToSend, found: Sequence[Item], now: datetime, place: Place) -> M
         now: the time.
         place: of its effects.
     """
+    if not found and not place.is_doubtful:  # as most rows are: the rest comes to the same, and takes its time
+        return Memory((None,) * len(row.plan.effects), begin(row.plan))
     by_name: dict[str, list[Item]] = {}
     for item in found:
         by_name.setdefault(item.name, []).append(item)
@@ -97,12 +100,12 @@ def recall(row: ToSend, found: Sequence[Item], now: datetime, place: Place) -> M
     return Memory(items, progress, max(waiting, default=None), given_up, words)
 
 
-def is_outdated(row: ToSend, found: Iterable[Item], place: Place) -> bool:
+def is_outdated(row: ToSend, found: Sequence[Item], place: Place) -> bool:
     """Whether the row was sent before, and then, maybe, something else under its key: what it says is news again.
 
     Of several rows of a key in one sheet that holds for the last one only, which is not asked here.
     """
-    if not row.plan.is_repeatable:
+    if not found or not row.plan.is_repeatable:
         return False
     request, *_ = names(row)
     requests = [item for item in found if item.name == request]

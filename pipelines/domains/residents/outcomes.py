@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from pipelines.domains.residents.effects import is_parked, next_step
 from pipelines.domains.residents.faults import Oddity, Rejected, Skipped, Warned
@@ -37,8 +38,7 @@ class Why(StrEnum):
     LOST = "no answer, and no id to ask again by"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What became of a row.
 
     Attributes:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.matching import is_found_again
 from pipelines.domains.residents.replies import HelpRequest
@@ -73,8 +75,7 @@ class Plan:
         return next((place for place, effect in enumerate(self.effects) if effect.kind is kind), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True):
     """How far a row is.
 
     Attributes:
@@ -97,7 +98,7 @@ class Progress:
     earlier: int | None = None
     address_left_out: bool = False
     is_anothers: bool = False
-    seen: HelpRequest | None = field(default=None, repr=False)
+    seen: HelpRequest | None = None
     has_no_case: bool = False
     is_doubtful: bool = False
 

@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from pipelines.adapters.here_to_help import HereToHelp
 from pipelines.adapters.ledger import Ledger
@@ -138,11 +138,12 @@ class Sending:
             while not self._errors and not gate.stopped and (some := list(islice(remaining, LOOKED_UP))):
                 firsts = [(next(group), group) for group in some]
                 rows = [batch.to_send(place) for place, _ in firsts]
+                names = [entries.names(row) for row in rows]
                 found: dict[str, list[Item]] = defaultdict(list)
-                for item in await together.look([name for row in rows for name in entries.names(row)]):
+                for item in await together.look([*chain.from_iterable(names)]):
                     found[item.name].append(item)
-                for (place, group), row in zip(firsts, rows, strict=True):
-                    known = [item for name in entries.names(row) for item in found[name]]
+                for (place, group), row, own in zip(firsts, rows, names, strict=True):
+                    known = [item for name in own if name in found for item in found[name]]
                     await groups.put(_Group(place, row, known, group))
         except Exception as error:
             self._errors.append(error)

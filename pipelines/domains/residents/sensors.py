@@ -87,8 +87,6 @@ def residents_sheets_dropped(
     due = [one for one in asked if isinstance(one, dg.RunRequest)]
     for error in failed:  # what is known is worked on all the same
         context.log.error("not all that was dropped can be seen: %s", error)
-    if failed and not due:
-        raise failed[0]
     observed = list(_observations(taken))
     if due:
         return dg.SensorResult([one_run(due)], asset_events=observed)
@@ -97,6 +95,9 @@ def residents_sheets_dropped(
     left = sum(one.left for one in taken.values())
     told = f"{seen} sheets seen, {new} of them new" + (f", {left} left for the next tick" if left else "")
     reason = f"{'; '.join(sorted(filter(None, skipped)))}; {told}"
+    if failed:
+        failed[0].add_note(reason)  # why nothing is sent of what can be seen, as a pause, is not hidden by it
+        raise failed[0]
     return dg.SensorResult(skip_reason=reason, asset_events=observed)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.drive import (
     Drive,
@@ -90,7 +90,7 @@ class Work:
         """Send a claimed sheet and say what became of it; only an error of our own raises."""
         outcome = self._outcome(item, held)
         if outcome.state in (State.SETTLED, State.DEAD):
-            outcome = structs.replace(outcome, releases=self.requests(item))
+            outcome = replace(outcome, releases=self.requests(item))
         return outcome
 
     def requests(self, item: Item) -> tuple[NewItem, ...]:
@@ -206,7 +206,7 @@ def wait_for_drive(error: DriveError, item: Item, policy: RetryPolicy, now: date
         due_at = now + policy.pause(1, 0.0, error.retry_after)
         return Outcome(item.id, item.fence, State.PENDING, attempted=False, due_at=due_at, reason=Reason.BUSY)
     away = store_unavailable(item, policy, now)
-    return structs.replace(away, reason=Reason.NOT_ALLOWED) if isinstance(error, DriveDenied) else away
+    return replace(away, reason=Reason.NOT_ALLOWED) if isinstance(error, DriveDenied) else away
 
 
 def lines(rows: Iterable[Row]) -> Iterator[Line]:

@@ -13,6 +13,8 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from msgspec import structs
+
 from pipelines.adapters import drive as drives
 from pipelines.adapters.drive import (
     Drive,
@@ -210,7 +212,7 @@ def _tell(row: ToSend, known: Memory, sheet: Item, *, is_excluded: bool) -> Outc
     if (is_excluded or was_excluded) and not any(known.items):
         return tell_unsent(_EXCLUDED)
     if sheet.state is State.DEAD:
-        return replace(told, result=Result.GIVEN_UP, reason=str(sheet.reason))
+        return structs.replace(told, result=Result.GIVEN_UP, reason=str(sheet.reason))
     return told
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import structs
+from msgspec.structs import replace
 
 from pipelines.adapters.objects import Objects, open_objects
 from pipelines.core.work import Item, State
@@ -60,7 +60,7 @@ RECORDS = st.lists(st.sampled_from([b"a", b"b", b"c", b"dd", b" d"]), max_size=8
 
 def landed(landing: Objects, records: Sequence[bytes], **facts: Any) -> Item:
     info = landing.put(ITEM.name, b"".join(one + b"\n" for one in records))
-    return structs.replace(ITEM, id=9, detail={"etag": info.etag, "landed_at": "now", **facts})
+    return replace(ITEM, id=9, detail={"etag": info.etag, "landed_at": "now", **facts})
 
 
 def copied(landing: Objects, name: str, records: Sequence[bytes]) -> str:
@@ -68,7 +68,7 @@ def copied(landing: Objects, name: str, records: Sequence[bytes]) -> str:
 
 
 def version(**facts: Any) -> Item:
-    return structs.replace(ITEM, state=State.SUPERSEDED, detail=facts)
+    return replace(ITEM, state=State.SUPERSEDED, detail=facts)
 
 
 def carried(landing: Objects, item: Item, *others: Item) -> Mapping[str, Any]:
@@ -175,4 +175,4 @@ def test_what_was_chosen_for_a_version_that_is_filtered_holds_whatever_a_clock_s
     landing = open_objects("memory://")
     item = landed(landing, [b"a"], **own)
     filtered = {name: value for name, value in item.detail.items() if name != "landed_at"}
-    assert carried(landing, structs.replace(item, detail=filtered), version(**{REMAPPED: "m2", **SECOND})) == filtered
+    assert carried(landing, replace(item, detail=filtered), version(**{REMAPPED: "m2", **SECOND})) == filtered

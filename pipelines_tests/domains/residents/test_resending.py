@@ -89,6 +89,20 @@ def test_a_case_note_whose_answers_were_lost_is_looked_for_before_it_is_sent_aga
     assert hold(api) == (1, 2, 1)
 
 
+def test_a_row_without_a_key_that_is_sent_again_is_so_though_it_has_to_wait(council: Council, api: HereToHelp) -> None:
+    """Who took the risk of a second request took it for all of its attempts that nobody can have received."""
+    _trouble(council, api)
+    resend(council.feed, council.ledger, council.sheet().name, What.UNKNOWN, council.now, dry_run=False)
+    api.behave(Behaviour(status=429, last_names="Sample2"))
+    council.later(minutes=5)
+    council.send()
+    assert council.effect_states()[State.PENDING]
+    api.behave()
+    council.settle()
+    assert council.results() == {"given up": 1, "rejected": 1, "sent": 2}
+    assert hold(api) == (2, 2, 2)
+
+
 def test_a_sheet_that_is_not_known_is_not_sent(council: Council) -> None:
     with pytest.raises(LookupError):
         resend(council.feed, council.ledger, "no such id", What.EVERYTHING, council.now, dry_run=True)
