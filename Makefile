@@ -30,7 +30,7 @@ pictures: $(READY)  ## the screenshots in docs anew, by the browser's tests
 check: $(READY)  ## formatting, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 
 bench: $(READY)  ## the benchmarks, as ratios
 	$(BIN)/python -m benchmarks

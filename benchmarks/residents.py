@@ -36,11 +36,11 @@ from pipelines.domains.residents import intake
 from pipelines.domains.residents.dates import london_day
 from pipelines.domains.residents.entries import Place, effects_queue, sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
-from pipelines.domains.residents.journey import Terms
 from pipelines.domains.residents.notes import write_note
 from pipelines.domains.residents.outcomes import Result
 from pipelines.domains.residents.sending import Sending
 from pipelines.domains.residents.sheets import RESULTS, Work, read
+from pipelines.domains.residents.terms import Terms
 from pipelines.environment import Environment
 from pipelines.sandbox.certificates import Certificates, make_certificates
 

@@ -17,9 +17,9 @@ from pipelines.domains.residents import intake
 from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.journey import Terms
 from pipelines.domains.residents.receipts import write_day
 from pipelines.domains.residents.sheets import RECEIPTS, Work, outcomes_queue
+from pipelines.domains.residents.terms import Terms
 from pipelines.domains.residents.writing import Writing
 from pipelines.lost import is_lost, refuse_if_lost
 from pipelines_tests.crashes.landings import CANARY

@@ -21,9 +21,9 @@ from pipelines.domains.residents.entries import sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.feeds.filters import read_excluded
-from pipelines.domains.residents.journey import Terms
 from pipelines.domains.residents.receipts import SCHEMA, SHEETS_SCHEMA, write_day
 from pipelines.domains.residents.sheets import RECEIPTS, Work, outcomes_queue
+from pipelines.domains.residents.terms import Terms
 from pipelines.domains.residents.totals import Totals, alarms
 from pipelines.domains.residents.writing import Writing
 from pipelines.environment import Environment

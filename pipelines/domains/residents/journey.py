@@ -8,15 +8,13 @@ may have happened. A row whose answer was lost waits until the call must be over
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
 
 from pipelines.adapters.here_to_help import Reply
 from pipelines.core.delivery import put_back
-from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import OPEN, Item, Outcome, Reason, State
 from pipelines.domains.residents import entries, memory
 from pipelines.domains.residents.batches import ToSend
@@ -27,30 +25,8 @@ from pipelines.domains.residents.entries import REFUSALS, Place
 from pipelines.domains.residents.gate import Gate
 from pipelines.domains.residents.memory import Memory, recall
 from pipelines.domains.residents.progress import ASKED_FOR, Kind, Progress, Standing
+from pipelines.domains.residents.terms import Terms
 from pipelines.domains.residents.together import Together
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a batch is sent; times in seconds.
-
-    Attributes:
-        connections: calls under way at once.
-        lease: how long an effect is held without renewing.
-        call_seconds: what a call may take at most.
-        late_seconds: after a lost answer, the time by which the call must be over on the other side as well.
-        policy: how often an effect is tried, and how far apart.
-    """
-
-    connections: int
-    lease: timedelta
-    call_seconds: float
-    late_seconds: float
-    policy: RetryPolicy
-
-    def __post_init__(self) -> None:
-        if self.lease.total_seconds() * 2 / 3 < self.call_seconds:  # it is renewed every third
-            raise ValueError("a lease must be at least one and a half times as long as one call may take")
 
 
 class Waits(Exception):  # noqa: N818 (it says what is the case)

@@ -24,8 +24,9 @@ from pipelines.domains.residents import entries, memory
 from pipelines.domains.residents.batches import Batch, ToSend
 from pipelines.domains.residents.entries import Place
 from pipelines.domains.residents.gate import Gate
-from pipelines.domains.residents.journey import Journey, Terms, Waits
+from pipelines.domains.residents.journey import Journey, Waits
 from pipelines.domains.residents.outcomes import Result
+from pipelines.domains.residents.terms import Terms
 from pipelines.domains.residents.together import Together
 
 ROWS_PER_CONNECTION = 8

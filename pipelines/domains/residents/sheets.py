@@ -33,11 +33,11 @@ from pipelines.core.work import OVER, Item, NewItem, Outcome, Reason, State
 from pipelines.domains.residents.batches import Batch, read_batch
 from pipelines.domains.residents.entries import Place, effects_queue, sheets_queue
 from pipelines.domains.residents.feeds.contract import Context, Feed
-from pipelines.domains.residents.journey import Terms
 from pipelines.domains.residents.outcomes import Result
 from pipelines.domains.residents.places import DAY, DOUBTFUL, PLACE, SEEN, find
 from pipelines.domains.residents.sending import Api, Sending, Sent
 from pipelines.domains.residents.sheet import Line, SheetRefused
+from pipelines.domains.residents.terms import Terms
 
 RECEIPTS = "residents/receipts"
 

@@ -27,8 +27,8 @@ from pipelines.domains.residents import intake
 from pipelines.domains.residents.entries import effects_queue, sheets_queue
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.feeds.contract import Feed
-from pipelines.domains.residents.journey import Terms
 from pipelines.domains.residents.sheets import RESULTS, Work, outcomes_queue
+from pipelines.domains.residents.terms import Terms
 from pipelines.domains.residents.writing import Writing
 from pipelines_tests.domains.residents.people import cells
 from pipelines_tests.domains.residents.staff import InFolders, Staff
