@@ -74,7 +74,7 @@ class Wire:
 
 @asynccontextmanager
 async def open_wire(
-    context: ssl.SSLContext,
+    context: ssl.SSLContext | None,
     headers: Mapping[str, str],
     *,
     connections: int,
@@ -85,16 +85,17 @@ async def open_wire(
     """Opens a wire; the first connection is made by the first request. No redirect, proxy or cookie is used.
 
     Args:
-        context: Whom to trust, and who we are.
+        context: Whom to trust, and who we are; None for a wire that is plain.
         headers: Sent with every request.
         connections: How many requests may be under way at once.
         connect_seconds: Limit for connecting, the TLS handshake included.
         total_seconds: Limit for a whole request.
         pace: Returns when the next request may be sent; None if at once.
     """
-    context.sslobject_class = _Connection
+    if context is not None:
+        context.sslobject_class = _Connection
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=context, limit=0),
+        connector=aiohttp.TCPConnector(ssl=context or True, limit=0),
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=total_seconds, sock_connect=connect_seconds),
         cookie_jar=aiohttp.DummyCookieJar(),
