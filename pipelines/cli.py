@@ -19,6 +19,7 @@ from pipelines.environment import SANDBOX, Environment, ledger_password
 
 if TYPE_CHECKING:
     from pipelines.adapters.ledger import Ledger
+    from pipelines.core.work import Item
     from pipelines.sandbox.addresses import Sandbox
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
@@ -216,26 +217,54 @@ def settle(wait: timedelta) -> None:
 @main.command()
 @click.argument("key")
 def trace(key: str) -> None:
-    """Where is my file? Every item whose name holds KEY, with what became of it."""
+    """Where is my file? Every item, and every sheet in the drive, whose name holds KEY, with what became of it."""
     environment = _environment()
     with closing(_existing_ledger(environment)) as ledger:
-        items = ledger.search(key)
-    for item in items:
-        reason = f" ({item.reason})" if item.reason else ""
-        told = [f"{item.queue} {item.partition}", f"{item.state}{reason} since {item.changed_at:%Y-%m-%d %H:%M:%S} UTC"]
-        told += [f"attempts {item.attempts}"] if item.attempts else []
-        told += _told_of_records(item.detail) if "read" in item.detail else []
-        told += [f"http://127.0.0.1:{environment.port}/runs/{item.owner}"] if item.owner else []
-        console.print(item.name, *(f"    {line}" for line in told), sep="\n", markup=False)
-    if not items:
+        found = [(item.name, item) for item in ledger.search(key)] + _sheets(environment, ledger, key)
+    for name, item in found:
+        told = ["not taken in yet"] if item is None else _told_of(item, environment.port)
+        console.print(name, *(f"    {line}" for line in told), sep="\n", markup=False)
+    if not found:
         console.print(f"Nothing that was seen has {key!r} in its name; looked in {environment.ledger}")
-    sys.exit(0 if items else 1)
+    sys.exit(0 if found else 1)
+
+
+def _sheets(environment: Environment, ledger: Ledger, key: str) -> list[tuple[str, Item | None]]:
+    """Sheets of residents, which the ledger knows by ids that say nothing of their names."""
+    from pipelines.adapters.drive import DriveError
+    from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.domains.residents.tracing import trace
+    from pipelines.resources import configured_drive, existing_installation_key
+
+    installation_key = existing_installation_key(environment)
+    if installation_key is None:  # nothing was ever taken in
+        return []
+    try:
+        found = [*trace(configured_drive(environment), ledger, installation_key.secret, key, utc_now())]
+    except DriveError as error:
+        console.print(f"The drive was not looked into: {error}", markup=False)
+        return []
+    return [(f"{sheet.name}{f', sheet {item.name}' if item else ''}", item) for sheet, item in found]
+
+
+def _told_of(item: Item, port: int) -> list[str]:
+    reason = f" ({item.reason})" if item.reason else ""
+    told = [f"{item.queue} {item.partition}", f"{item.state}{reason} since {item.changed_at:%Y-%m-%d %H:%M:%S} UTC"]
+    told += [f"attempts {item.attempts}"] if item.attempts else []
+    told += _told_of_records(item.detail) if "read" in item.detail else []
+    told += [f"rows: {results}"] if (results := _listed(item.detail.get("results", {}))) else []
+    told += [item.detail["refused"]] if "refused" in item.detail else []
+    return [*told, f"http://127.0.0.1:{port}/runs/{item.owner}"] if item.owner else told
 
 
 def _told_of_records(facts: Mapping[str, Any]) -> list[str]:
-    reasons = ", ".join(f"{reason} {count}" for reason, count in facts["rejected"].items())
+    reasons = _listed(facts["rejected"])
     told = [f"{facts['written']} of {facts['read']} records" + (f"; in quarantine: {reasons}" if reasons else "")]
     return [*told, "the file is damaged or ends early"] if facts["broken"] else told
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{what} {count}" for what, count in counts.items())
 
 
 @contextmanager

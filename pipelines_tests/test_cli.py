@@ -18,10 +18,11 @@ from pipelines.cli import main
 from pipelines.core.work import NewItem, Pause
 from pipelines.demo import demo_environment, demonstrate, land_uploads
 from pipelines.environment import Environment
-from pipelines.resources import DRIVE_FEEDS
+from pipelines.resources import DRIVE_FEEDS, installation_key
 from pipelines.sandbox.aae import Aae, Behaviour
 from pipelines.sandbox.addresses import all_running, sandbox_running
 from pipelines.sandbox.landing import land_samples
+from pipelines.sandbox.sheets import drop_samples
 from pipelines_tests.platforms import WITHOUT_RESIDENTS
 
 
@@ -200,6 +201,33 @@ def test_trace_tells_where_a_file_is_and_what_became_of_it(environment: Environm
     assert any("records" in line for line in lines)
     assert "/runs/" in result.output
     assert call("trace", "no-such-file").exit_code == 1
+
+
+def test_trace_tells_of_a_sheet_by_the_name_of_its_file(environment: Environment) -> None:
+    drive = environment.home / "drive"
+    drop_samples(drive, utc_now().date(), rows=20)
+    (drive / "nsss/inbound/lacks.csv").write_text("ID,first_name\n1,A\n")
+    with all_running(environment.sandbox, utc_now()):
+        call("settle")
+    (drive / "nsss/inbound/late.csv").write_text("ID\n2\n")
+    with closing(open_ledger(environment.ledger)) as ledger:
+        sent, refused = sorted(ledger.items("residents/nsss"), key=lambda item: "refused" in item.detail)
+    told = {name: call("trace", name) for name in ("SAMPLE nsss", "lacks", "late", "nobody's")}
+    assert f"sample nsss.xlsx, sheet {sent.name}\n    residents/nsss" in told["SAMPLE nsss"].output
+    assert "    rows: sent 20\n" in told["SAMPLE nsss"].output
+    assert f"sheet {refused.name}" in told["lacks"].output
+    assert "    missing header: nhs_number" in told["lacks"].output
+    assert told["late"].output == "late.csv\n    not taken in yet\n"
+    assert [one.exit_code for one in told.values()] == [0, 0, 0, 1]
+
+
+def test_trace_says_that_the_drive_is_away(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_ledger(environment.ledger).close()
+    installation_key(environment)
+    monkeypatch.setenv("PIPELINES_DRIVE", (environment.home / "not mounted").as_uri())
+    result = call("trace", "a.csv")
+    assert result.exit_code == 1
+    assert "The drive was not looked into: the inbound folder of contact_tracing is not there" in result.output
 
 
 def test_doctor_names_each_system_and_fails_if_one_is_not_well(environment: Environment) -> None:

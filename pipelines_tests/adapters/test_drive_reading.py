@@ -92,7 +92,7 @@ def test_a_text_of_nothing_has_no_rows(content: bytes) -> None:
     [
         (b"a|b\n1|2\n", "neither a comma, a semicolon, a tab stands between cells; seen: a bar"),
         (b"names\nJane\n", "neither a comma.*nothing else that could"),
-        ("a,b\nZoë,1\n".encode("latin-1"), "after line 0, the text is not UTF-8"),
+        ("a,b\nZoë,1\n".encode("latin-1"), "as text, after line 0, it is not UTF-8"),
         ("a,b\n1,2\n".encode("utf-16-le"), "zero bytes in line 1: no text, or UTF-16 without its mark"),
         ("a,b\n".encode("utf-32"), "UTF-32"),
         (b"\xff\xfea", "not UTF-16"),

@@ -46,7 +46,7 @@ def _encoding(content: bytes) -> str:
                 raise SheetUnreadable(f"zero bytes in line {line}: no text, or UTF-16 without its mark at the start")
     except UnicodeError:
         shown = "UTF-16" if encoding == "utf-16" else "UTF-8, nor has it the mark of UTF-16 at its start"
-        raise SheetUnreadable(f"after line {line}, the text is not {shown}") from None
+        raise SheetUnreadable(f"neither xlsx nor ods; as text, after line {line}, it is not {shown}") from None
     return encoding
 
 
