@@ -23,6 +23,7 @@ def run(*options: str) -> list[str]:
     return ran.output.split()
 
 
+@pytest.mark.slow
 def test_the_filter_is_measured_beside_each_other_way() -> None:
     words = run("--only", "privacy_filter", "--packages", "300", "--landing", "200")
     assert [words.count(way) for way in ("ours", "naive", "least")] == [1 + len(FORMS), len(FORMS), len(FORMS)]
@@ -59,11 +60,13 @@ def test_both_ways_make_the_same_calls(tmp_path: Path) -> None:
             assert side.calls() == {kind: 2 * count for kind, count in made.items()}
 
 
+@pytest.mark.slow
 def test_ticks_are_measured_at_each_size() -> None:
     sizes = ("--settled", "10", "--settled", "1000", "--sheets", "20")
     assert {"10", "1,000", "20"} <= {*run("--only", "tick", *sizes)}
 
 
+@pytest.mark.slow
 def test_ticks_and_deliveries_are_measured_on_a_bucket() -> None:
     words = run("--only", "s3", "--keys", "1500", "--objects", "40")
     assert {"1,000", "1,500", "folder", "bucket", "40"} <= {*words}

@@ -252,6 +252,7 @@ def test_a_ledger_in_use_is_not_restored(platform: Platform) -> None:
         platform.restore()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("deaths", [[4], [1, 2, 4, 6, 8]], ids=["once", "again and again"])
 def test_a_restoring_that_is_killed_is_begun_again(platform: Platform, deaths: list[int]) -> None:
