@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from pipelines.domains.residents.feeds import FEEDS
+from pipelines_tests.servers.programs import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group(__name__)]
 
@@ -70,12 +71,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         assert process.wait(60) == 0
         assert not answers(port)
         assert not answers(code_port)
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def answers(port: int) -> bool:

@@ -34,7 +34,8 @@ from pipelines.sandbox.certificates import Certificates
 from pipelines.sandbox.landing import land_samples
 from pipelines.sandbox.sheets import drop_samples
 from pipelines_tests.domains.residents.people import cells
-from pipelines_tests.test_run import answers, free_port, wait_for
+from pipelines_tests.servers.programs import free_port
+from pipelines_tests.test_run import answers, wait_for
 
 _BEHAVIOURS = TypeAdapter(list[Behaviour])
 _HOURS = 8

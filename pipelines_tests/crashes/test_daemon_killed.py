@@ -21,7 +21,8 @@ from pipelines.adapters.ledger import open_ledger
 from pipelines.core.work import OPEN, State
 from pipelines.domains.aae.exports import EXPORTS
 from pipelines.environment import Environment
-from pipelines_tests.test_run import answers, free_port, wait_for
+from pipelines_tests.servers.programs import free_port
+from pipelines_tests.test_run import answers, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

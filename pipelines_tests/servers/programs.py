@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import socket
 import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -20,12 +21,19 @@ class NotStarted(Exception):  # noqa: N818 (it says what is the case)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, all different."""
-    with ExitStack() as taken:
-        sockets = [taken.enter_context(closing(socket.socket())) for _ in range(count)]
-        for one in sockets:
-            one.bind((HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports that nobody has, all different, and that the system gives to no connection before they are listened on."""
+    found = list[int]()
+    while len(found) < count:
+        port = secrets.choice(range(10_000, 32_768))  # Linux takes those from 32,768 on for whoever connects
+        with closing(socket.socket()) as one, suppress(OSError):
+            one.bind((HOST, port))
+            found += [port] if port not in found else []
+    return found
+
+
+def free_port() -> int:
+    """Such a port."""
+    return free_ports(1)[0]
 
 
 def installed(program: str) -> str:
