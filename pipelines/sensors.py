@@ -13,7 +13,7 @@ import dagster as dg
 
 from pipelines.adapters.ledger import Ledger
 from pipelines.assets import ALARM
-from pipelines.core.planning import plan
+from pipelines.core.planning import Request, plan
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.summary import summarise
 from pipelines.core.work import Pause
@@ -88,11 +88,12 @@ def due_run(
     """The run that a feed needs now, or why it needs none."""
     if not feed.enabled:
         return dg.SkipReason("switched off by a setting; what is due is kept")
-    if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds), feed.tags):
-        return dg.SkipReason("a run is under way and takes what is due")
     held = _held(feed, ledger, now)
-    due = [one for one in ledger.backlog(now) if one.queue == feed.queue and one.destination == feed.destination]
-    request = plan([] if held else due, ledger.unrecorded(feed.queue))  # a run that may take nothing still records
+    request = _plan(feed, ledger, now, held)
+    if request is not None:  # most ticks have nothing to ask for, and Dagster takes longer to answer than all else
+        if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds), feed.tags):
+            return dg.SkipReason("a run is under way and takes what is due")
+        request = _plan(feed, ledger, now, held)  # one that has just ended may have taken it
     if request is None:
         if held:
             return dg.SkipReason(held)
@@ -115,6 +116,12 @@ def due_run(
             **feed.tags,
         },
     )
+
+
+def _plan(feed: Feed, ledger: Ledger, now: datetime, held: str | None) -> Request | None:
+    """What a run would have to do now; one that may take nothing still records what others did."""
+    due = [one for one in ledger.backlog(now) if one.queue == feed.queue and one.destination == feed.destination]
+    return plan([] if held else due, ledger.unrecorded(feed.queue))
 
 
 def one_run(requests: Sequence[dg.RunRequest], also: Collection[Feed] = ()) -> dg.RunRequest:

@@ -7,8 +7,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 from google.auth.credentials import CredentialsWithRegionalAccessBoundary
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from pipelines.environment import Environment
+from pipelines_tests.dagster_engines import keep_engines
 from pipelines_tests.servers.aws import NOBODY, Account
 from pipelines_tests.servers.deployment import running_deployment
 from pipelines_tests.servers.google import Google, running_google
@@ -32,6 +35,18 @@ def pytest_configure() -> None:
         del os.environ[name]
     os.environ.update(NOBODY)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    return _ByPlatform(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+class _ByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist is typed for none but itself
+    """Tests of a module that share a running platform go to one process, each other one to whoever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if "/browser/" in module or module.endswith("/test_run.py") else nodeid
 
 
 @pytest.fixture
@@ -89,6 +104,13 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(google.identity(tmp_path / "identity.json")))
         yield google
         assert not google.broken
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _dagster_keeps_its_engines() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        keep_engines(patch)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -124,6 +124,31 @@ def test_a_feed_that_is_switched_off_says_so(desk: Desk) -> None:
 # A live run
 
 
+def test_dagster_is_asked_for_runs_only_when_there_is_something_to_do(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.instance, "get_run_records", lambda *_args, **_named: pytest.fail("it was asked"))
+        assert desk.skipped() == "nothing is due"
+        desk.release("a")
+        desk.pause(hours=1)
+        assert "paused by Ann" in desk.skipped()
+
+
+def test_what_a_run_took_that_ended_while_dagster_was_asked_is_not_asked_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.release("a")
+
+    def end(*_args: object, **_named: object) -> list[dg.RunRecord]:
+        desk.deliver()
+        desk.ledger.recorded(QUEUE, desk.ledger.unrecorded(QUEUE))
+        return []
+
+    monkeypatch.setattr(desk.instance, "get_run_records", end)
+    assert desk.skipped() == "nothing is due"
+
+
 @pytest.mark.parametrize(
     "status",
     [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from pipelines_tests.browser.live import Platform
 from pipelines_tests.browser.screen import Screen
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420), pytest.mark.xdist_group(__name__)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 ASSETS = {
     "mobile": ["landed_packages", "landed_events", "privacy_mapping", "packages", "events", "events_table"],

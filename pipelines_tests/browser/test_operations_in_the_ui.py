@@ -12,7 +12,7 @@ from pipelines_tests.browser.live import Platform
 from pipelines_tests.browser.screen import Screen
 from pipelines_tests.test_run import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420), pytest.mark.xdist_group(__name__)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 
 PAUSE = """ops:
   aae_pause:

@@ -14,6 +14,9 @@ from pipelines.adapters.ledger.schema import is_claimed, is_open, is_unsettled, 
 from pipelines.core.retry import LONGEST_PAUSE
 from pipelines.core.work import UNSETTLED, State
 
+_OTHER, _PARENT = work.alias("other"), work.alias("parent")
+"""Made once: to make them takes longer than the queries in which they are."""
+
 ORDER = (work.c.partition, work.c.name, work.c.id)
 """Of items that are listed; it goes on after the last one of a page."""
 
@@ -31,14 +34,12 @@ def is_due(now: datetime) -> sa.ColumnElement[bool]:
 
 def is_in_hand() -> sa.ColumnElement[bool]:
     """Another version of the same name is held: until it is let go, this one waits."""
-    other = work.alias("other")
-    return sa.exists().where(is_claimed(other), same_name(other, work))
+    return sa.exists().where(is_claimed(_OTHER), same_name(_OTHER, work))
 
 
 def is_orphaned() -> sa.ColumnElement[bool]:
     """What it was released from is superseded: nothing has its bytes any more."""
-    parent = work.alias("parent")
-    return sa.exists().where(parent.c.id == work.c.parent, parent.c.state == State.SUPERSEDED)
+    return sa.exists().where(_PARENT.c.id == work.c.parent, _PARENT.c.state == State.SUPERSEDED)
 
 
 def is_within(span: Span | None, partition: sa.ColumnElement[str] = work.c.partition) -> list[sa.ColumnElement[bool]]:
