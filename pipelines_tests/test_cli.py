@@ -111,6 +111,33 @@ def test_what_is_in_order_again_while_it_waits_has_not_failed(
     assert result.exit_code == 3, result.output
 
 
+def test_what_is_in_order_again_hides_no_job_that_failed(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is not asked for again, and what it left undone is only open: nothing else tells of it."""
+    drive, now = environment.home / "not mounted", utc_now()
+    monkeypatch.setenv("PIPELINES_DRIVE", drive.as_uri())
+    land_one(environment)
+
+    def fault(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("pipelines.domains.mobile.assets.refuse_if_lost", fault)
+
+    def mount(_: float) -> None:
+        for feed in DRIVE_FEEDS:
+            (drive / feed / "inbound").mkdir(parents=True)
+        with closing(open_ledger(environment.ledger)) as ledger:
+            ledger.pause(Pause("mobile/packages", now, now + timedelta(hours=1), "a test", "to end"))
+
+    monkeypatch.setattr("pipelines.settle.time", SimpleNamespace(monotonic=time.monotonic, sleep=mount))
+    result = call("settle", "--wait", "10m")
+    told = [line.split(" in ")[0] for line in result.output.splitlines() if " in " in line]
+    assert told.count("mobile_filter_packages: failed") == 1
+    assert told[-1] == "residents_sheets_dropped: done"
+    assert result.exit_code == 1, result.output
+
+
 def test_another_key_than_the_ledger_s_is_one_line_and_keeps_nothing_else_from_being_done(
     environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
 ) -> None:
