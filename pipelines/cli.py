@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from pipelines.environment import SANDBOX, Environment, ledger_password
 if TYPE_CHECKING:
     from pipelines.adapters.ledger import Ledger
     from pipelines.core.work import Item
+    from pipelines.domains.residents.tracing import Looked
     from pipelines.sandbox.addresses import Sandbox
 
 console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
@@ -220,31 +222,37 @@ def trace(key: str) -> None:
     """Where is my file? Every item, and every sheet in the drive, whose name holds KEY, with what became of it."""
     environment = _environment()
     with closing(_existing_ledger(environment)) as ledger:
-        found = [(item.name, item) for item in ledger.search(key)] + _sheets(environment, ledger, key)
-    for name, item in found:
-        told = ["not taken in yet"] if item is None else _told_of(item, environment.port)
-        console.print(name, *(f"    {line}" for line in told), sep="\n", markup=False)
-    if not found:
+        items = ledger.search(key)
+        for item in items:  # before the drive is asked, which may be away, and takes its time
+            _tell(item.name, _told_of(item, environment.port))
+        looked = _sheets(environment, ledger, key)
+    for one in looked.found:
+        if one.item is None:
+            _tell(one.sheet.name, ["not taken in yet"])
+        else:
+            changed = ["changed since; not taken in yet"] if one.is_changed else []
+            _tell(f"{one.sheet.name}, sheet {one.item.name}", _told_of(one.item, environment.port) + changed)
+    for reason in looked.unseen:
+        console.print(f"Not all of the drive was looked into: {reason}", markup=False)
+    if not items and not looked.found:
         console.print(f"Nothing that was seen has {key!r} in its name; looked in {environment.ledger}")
-    sys.exit(0 if found else 1)
+    sys.exit(0 if items or looked.found else 1)
 
 
-def _sheets(environment: Environment, ledger: Ledger, key: str) -> list[tuple[str, Item | None]]:
+def _tell(name: str, told: Sequence[str]) -> None:
+    console.print(name, *(f"    {line}" for line in told), sep="\n", markup=False)
+
+
+def _sheets(environment: Environment, ledger: Ledger, key: str) -> Looked:
     """Sheets of residents, which the ledger knows by ids that say nothing of their names."""
-    from pipelines.adapters.drive import DriveError
     from pipelines.adapters.ledger.leases import utc_now
+    from pipelines.domains.residents.feeds import FEEDS
     from pipelines.domains.residents.tracing import trace
     from pipelines.resources import configured_drive, existing_installation_key
 
-    installation_key = existing_installation_key(environment)
-    if installation_key is None:  # nothing was ever taken in
-        return []
-    try:
-        found = [*trace(configured_drive(environment), ledger, installation_key.secret, key, utc_now())]
-    except DriveError as error:
-        console.print(f"The drive was not looked into: {error}", markup=False)
-        return []
-    return [(f"{sheet.name}{f', sheet {item.name}' if item else ''}", item) for sheet, item in found]
+    feeds = [feed for name, feed in FEEDS.items() if getattr(environment, f"residents_{name}_enabled")]
+    find_key, open_drive = partial(existing_installation_key, environment), partial(configured_drive, environment)
+    return trace(feeds, find_key, open_drive, ledger, key, utc_now())
 
 
 def _told_of(item: Item, port: int) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pipelines import supervisor
+from pipelines.adapters.installation import hold_to
 from pipelines.adapters.ledger import open_ledger
 from pipelines.adapters.ledger.leases import utc_now
 from pipelines.cli import main
@@ -109,6 +110,33 @@ def test_what_is_in_order_again_while_it_waits_has_not_failed(
     assert "residents_sheets_dropped: failed" in result.output
     assert "residents_sheets_dropped: done" in result.output
     assert result.exit_code == 3, result.output
+
+
+def test_what_is_in_order_again_hides_no_job_that_failed(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is not asked for again, and what it left undone is only open: nothing else tells of it."""
+    drive, now = environment.home / "not mounted", utc_now()
+    monkeypatch.setenv("PIPELINES_DRIVE", drive.as_uri())
+    land_one(environment)
+
+    def fault(*_: object) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("pipelines.domains.mobile.assets.refuse_if_lost", fault)
+
+    def mount(_: float) -> None:
+        for feed in DRIVE_FEEDS:
+            (drive / feed / "inbound").mkdir(parents=True)
+        with closing(open_ledger(environment.ledger)) as ledger:
+            ledger.pause(Pause("mobile/packages", now, now + timedelta(hours=1), "a test", "to end"))
+
+    monkeypatch.setattr("pipelines.settle.time", SimpleNamespace(monotonic=time.monotonic, sleep=mount))
+    result = call("settle", "--wait", "10m")
+    told = [line.split(" in ")[0] for line in result.output.splitlines() if " in " in line]
+    assert told.count("mobile_filter_packages: failed") == 1
+    assert told[-1] == "residents_sheets_dropped: done"
+    assert result.exit_code == 1, result.output
 
 
 def test_another_key_than_the_ledger_s_is_one_line_and_keeps_nothing_else_from_being_done(
@@ -219,15 +247,74 @@ def test_trace_tells_of_a_sheet_by_the_name_of_its_file(environment: Environment
     assert "    missing header: nhs_number" in told["lacks"].output
     assert told["late"].output == "late.csv\n    not taken in yet\n"
     assert [one.exit_code for one in told.values()] == [0, 0, 0, 1]
+    with (drive / "nsss/inbound/sample nsss.xlsx").open("ab") as file:
+        file.write(b"more")
+    assert call("trace", "sample nsss").output == told["SAMPLE nsss"].output + "    changed since; not taken in yet\n"
 
 
-def test_trace_says_that_the_drive_is_away(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trace_tells_what_it_found_and_what_it_could_not_see(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a feed that is switched off no folder is wanted."""
     open_ledger(environment.ledger).close()
     installation_key(environment)
-    monkeypatch.setenv("PIPELINES_DRIVE", (environment.home / "not mounted").as_uri())
-    result = call("trace", "a.csv")
+    drive = environment.home / "drive elsewhere"
+    for feed in set(DRIVE_FEEDS) - {"contact_tracing", "spl", "generic"}:
+        (drive / feed / "inbound").mkdir(parents=True)
+    (drive / "nsss/inbound/mine.csv").write_text("ID\n1\n")
+    monkeypatch.setenv("PIPELINES_DRIVE", drive.as_uri())
+    monkeypatch.setenv("PIPELINES_RESIDENTS_CONTACT_TRACING_ENABLED", "false")
+    unseen = [
+        f"Not all of the drive was looked into: the inbound folder of {feed} is not there"
+        for feed in ("spl", "generic")
+    ]
+    result = call("trace", "mine")
+    assert result.output.splitlines() == ["mine.csv", "    not taken in yet", *unseen]
+    assert result.exit_code == 0
+    result = call("trace", "nobody's")
+    assert result.output.splitlines()[:-1] == unseen
+    assert result.output.splitlines()[-1].startswith('Nothing that was seen has "nobody\'s" in its name')
     assert result.exit_code == 1
-    assert "The drive was not looked into: the inbound folder of contact_tracing is not there" in result.output
+
+
+@pytest.mark.parametrize(("name", "value"), [("INSTALLATION_KEY", "short"), ("DRIVE_FOLDERS", "nsss=A")])
+@pytest.mark.parametrize("are_sent", [True, False])
+def test_trace_tells_of_a_landed_file_whatever_is_wrong_with_the_drive(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch, name: str, value: str, *, are_sent: bool
+) -> None:
+    with closing(open_ledger(environment.ledger)) as ledger:
+        ledger.take_in([NewItem("mobile/packages", "mobile/some-package.jsonl", "1", "2021-01-01", 1)], utc_now())
+    installation_key(environment)
+    settings = {f"PIPELINES_{name}": value} | ({} if are_sent else WITHOUT_RESIDENTS)
+    for variable, setting in settings.items():
+        monkeypatch.setenv(variable, setting)
+    result = call("trace", "some-package")
+    first, *_, last = result.output.splitlines()
+    assert first == "mobile/some-package.jsonl"
+    assert last.startswith("Not all of the drive was looked into: ") is are_sent
+    assert result.exit_code == 0
+
+
+def test_trace_by_another_key_than_the_ledger_s_says_nothing_of_sheets(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_samples(environment.home / "drive", utc_now().date(), rows=3)
+    with closing(open_ledger(environment.ledger)) as ledger:
+        hold_to(installation_key(environment), ledger, utc_now())
+    monkeypatch.setenv("PIPELINES_INSTALLATION_KEY", "another" * 9)
+    result = call("trace", "sample nsss")
+    unseen, nothing = result.output.splitlines()
+    assert unseen.startswith("Not all of the drive was looked into: the installation's key is not the one that")
+    assert nothing.startswith("Nothing that was seen")
+    assert result.exit_code == 1
+
+
+def test_trace_before_the_first_look_at_the_drive_makes_no_key(environment: Environment) -> None:
+    open_ledger(environment.ledger).close()
+    result = call("trace", "a.csv")
+    assert result.output.startswith("Nothing that was seen has 'a.csv' in its name")
+    assert result.exit_code == 1
+    assert not (environment.home / "installation.key").exists()
 
 
 def test_doctor_names_each_system_and_fails_if_one_is_not_well(environment: Environment) -> None:

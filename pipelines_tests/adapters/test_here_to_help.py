@@ -492,6 +492,14 @@ def test_a_key_that_no_header_carries_is_refused(key: str) -> None:
     assert "can" not in str(caught.value).replace("can't", "")
 
 
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_an_authority_that_cannot_be_used_is_refused_also_where_nothing_is_verified(scheme: str) -> None:
+    """A setting that is wrong is told of before the day on which it counts."""
+    with pytest.raises(CredentialError) as caught:
+        ask(f"{scheme}://127.0.0.1:1", post_one, authority=b"canary")
+    assert "canary" not in repr(caught.value)
+
+
 @pytest.mark.parametrize("payload", [{"FirstName": object()}, {"FirstName": "canary\ud800"}, {"Canary": {1: 2}}])
 def test_a_payload_without_a_form_in_json_is_an_error_that_does_not_repeat_it(payload: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no form in JSON") as caught:

@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from pydantic import SecretStr
+from yarl import URL
 
 from pipelines.adapters.https import CredentialError, Credentials, open_https
+from pipelines.adapters.wire import open_wire
 from pipelines.core.delivery import Answer, Failure
 from pipelines.sandbox.aae import Aae, Behaviour, Cut
 from pipelines.sandbox.certificates import Certificates
@@ -59,6 +61,24 @@ def test_a_server_of_an_untrusted_authority_gets_nothing(
     answer = put(aae.url, replace(credentials, authority=authority))
     assert answer == Answer(failure=Failure.TLS, maybe_received=False)
     assert len(aae.received()) == before
+
+
+def test_a_wire_that_was_meant_to_be_plain_trusts_no_stranger_either(strangers: Certificates) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(strangers.server)
+    requests = list[bytes]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+    async def run() -> Answer:
+        listening = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+        async with listening, open_wire(None, {}, connections=1, connect_seconds=5, total_seconds=5) as wire:
+            return (await wire.send("GET", URL(f"https://127.0.0.1:{port_of(listening)}")))[0]
+
+    assert asyncio.run(run()).failure is Failure.TLS
+    assert requests == []
 
 
 def test_a_server_of_another_name_gets_nothing(certificates: Certificates, credentials: Credentials) -> None:

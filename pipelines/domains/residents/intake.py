@@ -87,7 +87,7 @@ def take_in(
     if not feeds:
         return {}
     ends_at = time.monotonic() + seconds
-    sheets, away = _list(feeds, drive, now)
+    sheets, away = list_sheets(feeds, drive, now)
     seen = [feed for feed in feeds if feed.name not in away]
     listed = {feed.name: _look_up(feed, sheets, drive, ledger, secret) for feed in seen}
     versions = _read(drive, [one for of_feed in listed.values() for one in of_feed], ends_at)
@@ -102,7 +102,7 @@ def take_in(
     return taken
 
 
-def _list(feeds: Collection[Feed], drive: Drive, now: datetime) -> tuple[list[Sheet], dict[str, DriveError]]:
+def list_sheets(feeds: Collection[Feed], drive: Drive, now: datetime) -> tuple[list[Sheet], dict[str, DriveError]]:
     """All sheets of the feeds; if they can't be had at once, of each feed alone, and why there are none of it."""
     names = [feed.name for feed in feeds]
     try:
@@ -112,7 +112,7 @@ def _list(feeds: Collection[Feed], drive: Drive, now: datetime) -> tuple[list[Sh
             return [], dict.fromkeys(names, error)
     sheets, away = list[Sheet](), dict[str, DriveError]()
     for feed in feeds:
-        of_feed, failed = _list([feed], drive, now)
+        of_feed, failed = list_sheets([feed], drive, now)
         sheets += of_feed
         away |= failed
     return sheets, away
