@@ -163,7 +163,8 @@ def _tick(
             so_far.told[sensor.name] = str(fault)
             yield Ran(sensor.name, False, time.monotonic() - started, str(fault))
         return
-    if so_far.told.pop(sensor.name, None) is not None:
+    # One that asks for a run does so for what it can see; of what it can't it tells once nothing of that is due.
+    if not tick.run_requests and so_far.told.pop(sensor.name, None) is not None:
         yield Ran(sensor.name, True, time.monotonic() - started, "in order again", mends=True)
     for event in tick.asset_events:
         instance.report_runless_asset_event(event)

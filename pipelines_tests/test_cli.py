@@ -139,6 +139,33 @@ def test_what_is_in_order_again_hides_no_job_that_failed(
     assert result.exit_code == 1, result.output
 
 
+def test_a_folder_that_is_away_is_not_in_order_again_since_another_one_has_a_sheet(
+    environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive, samples, now = environment.home / "another drive", environment.home / "samples", utc_now()
+    monkeypatch.setenv("PIPELINES_DRIVE", drive.as_uri())
+    for feed in set(DRIVE_FEEDS) - {"nsss"}:
+        for folder in ("inbound", "outbound"):
+            (drive / feed / folder).mkdir(parents=True)
+    drop_samples(samples, now.date(), rows=20)
+    (sheet,) = (samples / "spl/inbound").iterdir()
+    with closing(open_ledger(environment.ledger)) as ledger:
+        ledger.take_in([NewItem("nobody's", "a", "1", "2021-01-01", 1)], now)  # something to wait for
+
+        def drop_then_end(_: float) -> None:
+            if sheet.exists():
+                sheet.rename(drive / "spl/inbound" / sheet.name)
+            else:
+                ledger.pause(Pause("nobody's", now, now + timedelta(hours=1), "a test", "to end"))
+
+        monkeypatch.setattr("pipelines.settle.time", SimpleNamespace(monotonic=time.monotonic, sleep=drop_then_end))
+        result = call("settle", "--wait", "10m")
+    assert "residents_sheets_dropped: failed" in result.output
+    assert "residents_send: done" in result.output
+    assert "in order again" not in result.output
+    assert result.exit_code == 1, result.output
+
+
 def test_another_key_than_the_ledger_s_is_one_line_and_keeps_nothing_else_from_being_done(
     environment: Environment, sandbox: Aae, monkeypatch: pytest.MonkeyPatch
 ) -> None:

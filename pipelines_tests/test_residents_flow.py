@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
+from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 from python_calamine import CalamineWorkbook
 
 from pipelines.adapters.drive import DriveDenied, Folders, Sheet
 from pipelines.adapters.drive.files import FileDrive
 from pipelines.adapters.ledger import Ledger, open_ledger
 from pipelines.adapters.ledger.leases import utc_now
+from pipelines.assets import ALARM
 from pipelines.core.work import Pause, State
 from pipelines.definitions import build
 from pipelines.domains.residents.entries import sheets_queue
@@ -220,11 +222,9 @@ def test_without_access_the_run_calls_a_person_and_all_waits(
     assert api.count().residents == 0
 
 
-def test_days_that_are_made_by_hand_are_sent_and_fail_in_the_end_if_a_sheet_cannot_be_seen(
-    environment: Environment, api: HereToHelp, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drop_samples(_drive(environment), utc_now().date(), rows=20)
-    (_drive(environment) / "nsss/inbound/shut.csv").write_text("ID\n")
+def _shut_a_sheet(environment: Environment, monkeypatch: pytest.MonkeyPatch, feed: str = "nsss") -> None:
+    """A sheet is there and may not be read."""
+    (_drive(environment) / feed / "inbound/shut.csv").write_text("ID\n")
     read = FileDrive.sha256
 
     def sha256(drive: FileDrive, sheet: Sheet) -> str | None:
@@ -233,16 +233,93 @@ def test_days_that_are_made_by_hand_are_sent_and_fail_in_the_end_if_a_sheet_cann
         return read(drive, sheet)
 
     monkeypatch.setattr(FileDrive, "sha256", sha256)
-    key, today = dg.AssetKey(["residents", "nsss"]), utc_now().date()
-    job = build(environment).resolve_job_def("residents_send").get_subset(asset_selection={key})
-    tags = {RANGE_START: str(today - timedelta(days=1)), RANGE_END: str(today)}
+
+
+def _make_by_hand(
+    environment: Environment, instance: dg.DagsterInstance, names: Sequence[str], first: date, last: date
+) -> dg.ExecuteInProcessResult:
+    """Days of assets, as the UI asks for them."""
+    keys = [dg.AssetKey(["residents", name]) for name in names]
+    tags = {RANGE_START: str(first), RANGE_END: str(last)}
+    defs = dg.Definitions.merge(build(environment), dg.Definitions(jobs=[dg.define_asset_job("by_hand", keys)]))
+    return defs.resolve_job_def("by_hand").execute_in_process(
+        tags=tags, instance=instance, raise_on_error=False, asset_selection=keys
+    )
+
+
+def _states(
+    environment: Environment, instance: dg.DagsterInstance, name: str, *days: date
+) -> list[AssetPartitionStatus | None]:
+    """As a backfill takes them: a partition that a run was to make has failed if that run failed and did not."""
+    key = dg.AssetKey(["residents", name])
+    parts = build(environment).resolve_assets_def(key).partitions_def
+    assert parts is not None
+    found = instance.get_status_by_partition(key, [str(day) for day in days], parts)
+    assert found is not None
+    return [found[str(day)] for day in days]
+
+
+@pytest.mark.parametrize("names", [["nsss"], ["nsss", "nsss_outcomes"]], ids=["alone", "with what is made from it"])
+def test_days_made_by_hand_are_sent_and_today_has_failed_if_a_sheet_cannot_be_seen(
+    environment: Environment, api: HereToHelp, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    """A sheet is of the day on which it is first seen: what is not seen yet may be of today, and of no day before."""
+    drop_samples(_drive(environment), utc_now().date(), rows=20)
+    _shut_a_sheet(environment, monkeypatch)
+    today = utc_now().date()
+    days = today - timedelta(days=1), today
     with dg.DagsterInstance.ephemeral() as instance:
-        result = job.execute_in_process(tags=tags, instance=instance, raise_on_error=False)
+        result = _make_by_hand(environment, instance, names, *days)
         assert not result.success
-        assert len(instance.get_materialized_partitions(key)) == 2
+        assert _states(environment, instance, "nsss", *days) == [
+            AssetPartitionStatus.MATERIALIZED,
+            AssetPartitionStatus.FAILED,
+        ]
     (item,) = ledger.items(sheets_queue(FEEDS["nsss"]))
-    assert item.state is State.SETTLED
+    assert (item.state, item.partition) == (State.SETTLED, str(today))
     assert api.count().residents > 0
+    assert ledger.unrecorded(sheets_queue(FEEDS["nsss"])).keys() == {str(today)}
+
+
+@pytest.mark.parametrize("names", [["nsss"], ["nsss", "nsss_outcomes"]], ids=["alone", "with what is made from it"])
+def test_today_alone_made_by_hand_is_made_only_once_every_sheet_can_be_seen(
+    environment: Environment, api: HereToHelp, monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    drop_samples(_drive(environment), utc_now().date(), rows=20)
+    today = utc_now().date()
+    with dg.DagsterInstance.ephemeral() as instance:
+        with monkeypatch.context() as patch:
+            _shut_a_sheet(environment, patch)
+            assert not _make_by_hand(environment, instance, names, today, today).success
+        assert _states(environment, instance, "nsss", today) == [AssetPartitionStatus.FAILED]
+        (_drive(environment) / "nsss/inbound/shut.csv").unlink()
+        calls = len(api.received())
+        assert _make_by_hand(environment, instance, names, today, today).success
+        assert _states(environment, instance, "nsss", today) == [AssetPartitionStatus.MATERIALIZED]
+    assert len(api.received()) == calls > 0
+
+
+def test_a_sheet_that_cannot_be_seen_hides_no_alarm_of_what_was_sent(
+    environment: Environment, api: HereToHelp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop_samples(_drive(environment), utc_now().date(), rows=5)  # one row in five is over the bound
+    _shut_a_sheet(environment, monkeypatch, "generic")
+    today = utc_now().date()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = _make_by_hand(environment, instance, ["generic"], today, today)
+        run = instance.get_run_by_id(result.run_id)
+        observed = instance.all_logs(result.run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    assert run is not None
+    assert run.tags[ALARM] == "true"
+    (failed,) = (event for event in result.all_events if event.is_step_failure)
+    told = failed.step_failure_data.user_failure_data
+    assert told is not None
+    assert told.description is not None
+    assert told.description.split("; ") == [
+        "not all that was dropped can be seen: a sheet may not be read",
+        f"1 of 5 rows of {today} were rejected or given up",
+    ]
+    assert observed
 
 
 def test_a_sheet_that_cannot_be_seen_hides_no_pause(

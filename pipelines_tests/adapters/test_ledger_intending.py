@@ -53,6 +53,17 @@ def test_what_was_left_in_hand_may_have_happened(ledger: Ledger) -> None:
     assert ledger.settle([end(first)], LATER) == set()
 
 
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_that_it_was_allowed_once_more_is_used_up_by_a_run_that_died(ledger: Ledger, version: str) -> None:
+    (first,) = intend(ledger, new())
+    ledger.settle([end(first, State.DEAD, uncertain=True)], NOW)
+    ledger.reopen([first.id], NOW, Reason.REPLAYED)
+    (held,) = intend(ledger, new())
+    assert held.reason == Reason.REPLAYED
+    again, *_ = intend(ledger, new(version=version), now=LATER, owner="other")
+    assert (again.id, again.uncertain, again.reason) == (first.id, True, Reason.CRASHED)
+
+
 def test_no_two_versions_of_a_name_are_in_hand(ledger: Ledger) -> None:
     (first,) = intend(ledger, new())
     assert intend(ledger, new(version="2"), owner="other") == [first]

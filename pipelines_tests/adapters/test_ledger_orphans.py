@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.adapters.ledger import Ledger
-from pipelines.core.work import State
+from pipelines.core.work import Reason, State
 from pipelines_tests.adapters.ledgers import (
     EXPORTS,
     HOUR,
@@ -119,4 +119,22 @@ def test_what_waits_of_a_superseded_file_can_be_taken_back(ledger: Ledger) -> No
     assert ledger.withdraw_orphans(EXPORTS, NOW + LEASE + MINUTE) == 1  # whoever held it ended without a word
     (left,) = (item for item in ledger.items(EXPORTS) if item.name == "held")
     assert (left.state, left.uncertain, left.lease_until) == (State.SUPERSEDED, True, None)
+    assert left.reason == Reason.CRASHED
     assert ledger.withdraw_orphans(EXPORTS, NOW) == 0
+
+
+def test_that_it_was_allowed_once_more_is_used_up_by_a_run_that_died_and_by_no_wait(ledger: Ledger) -> None:
+    ledger.take_in([new()], NOW)
+    parent = settle_first(ledger, release("1", "held"), release("1", "waits"))
+    given_up = claim(ledger, EXPORTS)
+    ledger.settle([end(item, State.DEAD, uncertain=True) for item in given_up], NOW)
+    ledger.reopen([item.id for item in given_up], NOW, Reason.REPLAYED)
+    (held,) = ledger.intend([release("1", "held", parent=parent.id)], "run", NOW, LEASE)
+    assert held.reason == Reason.REPLAYED
+    rewrite_to_nothing(ledger)
+    ledger.withdraw_orphans(EXPORTS, NOW + LEASE + MINUTE)
+    reasons = {item.name: (item.state, item.reason) for item in ledger.items(EXPORTS)}
+    assert reasons == {
+        "held": (State.SUPERSEDED, Reason.CRASHED),
+        "waits": (State.SUPERSEDED, Reason.REPLAYED),
+    }

@@ -17,7 +17,7 @@ from pipelines.adapters.ledger import changes, reading
 from pipelines.adapters.ledger.locks import lock_names
 from pipelines.adapters.ledger.rows import ITEM, Row, chunks, new_row, read_item
 from pipelines.adapters.ledger.schema import work
-from pipelines.core.work import Item, NewItem, State
+from pipelines.core.work import Item, NewItem, Reason, State
 
 _TAKEN = frozenset({State.PENDING, State.SUPERSEDED, State.CLAIMED})
 """States that an effect is taken out of. Who still holds it keeps it: that is asked before."""
@@ -90,8 +90,11 @@ def _versions(connection: sa.Connection, identities: Iterable[_Identity]) -> Ite
 
 
 def _let_go(connection: sa.Connection, ids: Sequence[int], now: datetime) -> dict[int, Item]:
-    """Whoever held these ended without a word: they may have happened."""
-    return _end(connection, ids, now, uncertain=True, lease_until=None)
+    """Whoever held these ended without a word: they may have happened.
+
+    A reason for which one was allowed once more would allow it again.
+    """
+    return _end(connection, ids, now, uncertain=True, lease_until=None, reason=Reason.CRASHED)
 
 
 def _end(connection: sa.Connection, ids: Sequence[int], now: datetime, **values: Any) -> dict[int, Item]:

@@ -14,7 +14,7 @@ from pipelines.adapters.ledger.reading import is_orphaned
 from pipelines.adapters.ledger.recording import UNDONE, record
 from pipelines.adapters.ledger.rows import ITEM, chunks, read_item, same_name, settled_row, unindexed
 from pipelines.adapters.ledger.schema import is_claimed, is_open, work
-from pipelines.core.work import Item, NewItem, Outcome, State
+from pipelines.core.work import Item, NewItem, Outcome, Reason, State
 
 _PLACE = (work.c.queue, work.c.partition)
 
@@ -185,8 +185,10 @@ def withdraw_orphans(connection: sa.Connection, queue: str, now: datetime) -> in
     for chunk in chunks([row.id for row in rows if row.state == State.PENDING]):
         _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED)
     for chunk in chunks([row.id for row in rows if row.state == State.CLAIMED]):
-        # Whoever held it ended without a word: it may have happened.
-        _change(connection, work.c.id.in_(chunk), now, state=State.SUPERSEDED, uncertain=True, lease_until=None)
+        # Whoever held it ended without a word: it may have happened. A reason for which it was allowed once more would
+        # allow it again.
+        lost = {"state": State.SUPERSEDED, "uncertain": True, "lease_until": None, "reason": Reason.CRASHED}
+        _change(connection, work.c.id.in_(chunk), now, **lost)
     return len(rows)
 
 

@@ -95,9 +95,9 @@ def _sheets(feed: Feed) -> dg.AssetsDefinition:
         )
         told: dict[str, Totals] = {}
         report = partial(runs.report_day, feed, lake, ledger, environment, told)
-        yield from runs.send(context, config, work, here_to_help.destination, environment, report)
+        unseen = yield from runs.send(context, config, work, here_to_help.destination, environment, report)
         raised = alarms(told, environment.residents_rejected_share)
-        runs.finish(context, ledger, feed, here_to_help.destination, raised)
+        runs.finish(context, ledger, feed, here_to_help.destination, [*unseen, *raised])
 
     return sheets
 

@@ -5,7 +5,7 @@ sheet's way, and an outcome's.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -56,8 +56,13 @@ def send(
     destination: str,
     environment: Environment,
     report: Callable[[str], Report],
-) -> Iterator[dg.MaterializeResult[None]]:
-    """One run over sheets: those that are due, or those of the days that were asked for."""
+) -> Generator[dg.MaterializeResult[None], None, list[str]]:
+    """One run over sheets: those that are due, or those of the days that were asked for.
+
+    Returns:
+        What asks for a person: why not all sheets of the days that were asked for could be seen. Those that were are
+        sent all the same.
+    """
     queue, ledger, policy = sheets_queue(work.feed), work.ledger, work.terms.policy
     seconds = share_of(context, config, environment.run_seconds)
     shift = Shift(owner=work.owner, lease=work.terms.lease, seconds=seconds)
@@ -83,16 +88,21 @@ def send(
         go(shift, span)
 
     if not config.only_due:
-        taken = intake.take_in([work.feed], work.drive, ledger, destination, work.secret, utc_now())[work.feed.name]
-        yield from record_each(context, ledger, queue, work_on, report)
-        if taken.failed is not None:  # what is known was sent, of every day, but nobody can say that this was all
-            raise taken.failed
-        return
+        now = utc_now()
+        taken = intake.take_in([work.feed], work.drive, ledger, destination, work.secret, now)[work.feed.name]
+
+        # A sheet is of the day on which it is first seen: one that can't be is of no day before today.
+        def is_whole(partition: str) -> bool:
+            return taken.failed is None or partition < intake.day_of(now)
+
+        yield from record_each(context, ledger, queue, work_on, report, is_whole)
+        return [] if taken.failed is None else [f"not all that was dropped can be seen: {taken.failed}"]
     recorder = Recorder(context, ledger, queue, report)
     try:
         go(replace(shift, stays=config.stays, idle=recorder.catch_up))
     finally:  # what was sent is recorded, whatever else went wrong
         recorder.finish()
+    return []
 
 
 def report_day(

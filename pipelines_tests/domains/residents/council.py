@@ -203,6 +203,10 @@ _NAMES = {
 }
 
 
+TOLD_BY_PHONES = dict.fromkeys(("nhs_number", "date_of_birth", "contact_email", "address_uprn"), "")
+"""Changes that make a row of nsss one whose resident the API may not find again."""
+
+
 def without_key(row: dict[str, str], feed: Feed) -> dict[str, str]:
     """The same row, and nothing by which the API would know its request again."""
     return row | {_NAMES[feed.name][0]: ""}

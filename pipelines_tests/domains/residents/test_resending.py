@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.core.work import State
+from pipelines.core.work import Reason, State
 from pipelines.domains.residents.feeds import FEEDS
 from pipelines.domains.residents.resending import What, resend
 from pipelines.sandbox.here_to_help import Behaviour, Call, Cut, HereToHelp
@@ -101,6 +101,30 @@ def test_a_row_without_a_key_that_is_sent_again_is_so_though_it_has_to_wait(coun
     council.settle()
     assert council.results() == {"given up": 1, "rejected": 1, "sent": 2}
     assert hold(api) == (2, 2, 2)
+
+
+def test_a_row_without_a_key_that_is_tried_often_enough_once_it_is_sent_again_is_told_so(
+    council: Council, api: HereToHelp
+) -> None:
+    api.behave(Behaviour(cut=Cut.BEFORE))
+    council.drop("a.csv", people(1, council.feed)[0] | {"Account ID": ""})
+    council.settle()
+    assert council.results() == {"unknown": 1}
+    api.behave(Behaviour(status=429))
+    resend(council.feed, council.ledger, council.sheet().name, What.UNKNOWN, council.now, dry_run=False)
+    council.settle()
+    (request,) = (item for item in council.effects() if item.name.endswith(" request"))
+    assert (request.state, request.reason) == (State.DEAD, Reason.TOO_MANY_ATTEMPTS)
+
+
+def test_a_row_without_a_key_that_nobody_had_sent_again_waits_for_the_reason_that_the_api_gave(
+    council: Council, api: HereToHelp
+) -> None:
+    api.behave(Behaviour(status=429))
+    council.drop("a.csv", people(1, council.feed)[0] | {"Account ID": ""})
+    council.look()
+    council.send()
+    assert {(item.state, item.reason) for item in council.effects()} == {(State.PENDING, Reason.BUSY)}
 
 
 def test_a_sheet_that_is_not_known_is_not_sent(council: Council) -> None:

@@ -15,13 +15,14 @@ import pytest
 import sqlalchemy as sa
 
 from pipelines.adapters import here_to_help
-from pipelines.core.work import State
+from pipelines.core.work import Reason, State
 from pipelines.domains.residents.feeds import FEEDS
-from pipelines.sandbox.here_to_help import Behaviour, HereToHelp, give_way, running
+from pipelines.domains.residents.resending import What, resend
+from pipelines.sandbox.here_to_help import Behaviour, Call, Cut, HereToHelp, give_way, running
 from pipelines_tests.crashes.losses import Died
 from pipelines_tests.crashes.steps import watch_opened
 from pipelines_tests.domains.residents.conftest import Open
-from pipelines_tests.domains.residents.council import KEY, Council, hold, people, run_elsewhere
+from pipelines_tests.domains.residents.council import KEY, TOLD_BY_PHONES, Council, hold, people, run_elsewhere
 
 LEASE = 61
 
@@ -112,6 +113,55 @@ def test_what_a_dead_run_had_in_hand_of_a_row_that_was_then_edited_is_there_once
     assert council.effect_states().keys() == {State.SETTLED, State.SUPERSEDED}
 
 
+@pytest.mark.parametrize("is_put_off", [False, True], ids=["at once", "after a wait"])
+def test_a_row_that_a_person_had_sent_once_more_is_so_once_though_the_run_died_and_the_row_left_its_sheet(
+    council: Council, api: HereToHelp, *, is_put_off: bool
+) -> None:
+    row, other = people(2, council.feed)
+    row["Account ID"] = ""
+    _lose_and_resend(council, api, row, other)
+    if is_put_off:
+        api.behave(Behaviour(status=429, last_names="Sample0"))
+        council.send()
+        assert council.effect_states()[State.PENDING]
+        api.behave()
+        council.later(minutes=5)
+    with pytest.raises(Died):
+        _die_after(council, "post_help_request")
+    assert hold(api) == (2, 2, 1)
+    council.later(seconds=LEASE)
+    council.drop("a.csv", other)
+    council.settle()
+    council.later(minutes=5)
+    council.drop("a.csv", row, other)
+    council.settle()
+    assert council.sheets()[0].detail["results"] == {"sent": 1, "unknown": 1}
+    assert {item.reason for item in council.effects() if item.state is State.DEAD} == {Reason.CRASHED}
+    assert hold(api) == (2, 2, 1)
+
+
+def test_a_row_that_a_person_had_sent_once_more_is_so_once_though_the_run_died_and_the_row_was_edited(
+    open_council: Open, api: HereToHelp
+) -> None:
+    """Its edit takes its place under its key; then it is put back as it was."""
+    council = open_council("nsss")
+    (row,) = people(1, council.feed)
+    row |= TOLD_BY_PHONES
+    _lose_and_resend(council, api, row)
+    with pytest.raises(Died):
+        _die_after(council, "post_help_request")
+    council.later(seconds=LEASE)
+    council.drop("a.csv", row | {"address_line1": "another street"})
+    council.settle()
+    assert council.results() == {"sent": 1}
+    posts = _posts(api)
+    council.later(minutes=5)
+    council.drop("a.csv", row)
+    council.settle()
+    assert council.sheets()[0].detail["results"] == {"unknown": 1}
+    assert _posts(api) == posts
+
+
 def test_two_runs_at_once_send_each_row_once(council: Council, api: HereToHelp) -> None:
     council.drop("a.csv", *people(200, council.feed))
     council.look()
@@ -144,6 +194,20 @@ def test_a_run_that_lost_its_sheet_sends_nothing_that_another_one_has(council: C
     council.settle()
     assert hold(api) == (60, 60, 60)
     assert council.sheet().state is State.SETTLED
+
+
+def _lose_and_resend(council: Council, api: HereToHelp, *rows: dict[str, str]) -> None:
+    """The request of the first row never arrives, of which nobody knows; a person has it sent again."""
+    api.behave(Behaviour(cut=Cut.BEFORE, last_names="Sample0"))
+    council.drop("a.csv", *rows)
+    council.settle()
+    api.behave()
+    assert council.results()["unknown"] == 1
+    resend(council.feed, council.ledger, council.sheet().name, What.UNKNOWN, council.now, dry_run=False)
+
+
+def _posts(api: HereToHelp) -> int:
+    return len([one for one in api.received() if one.call is Call.POST_HELP_REQUEST])
 
 
 def _die_after(council: Council, step: str) -> None:

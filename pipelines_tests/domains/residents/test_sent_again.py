@@ -7,7 +7,8 @@ from datetime import datetime
 
 from pipelines.core.work import State
 from pipelines.sandbox.here_to_help import Behaviour, Call, Cut, HereToHelp
-from pipelines_tests.domains.residents.council import Council, hold, people, stored
+from pipelines_tests.domains.residents.conftest import Open
+from pipelines_tests.domains.residents.council import TOLD_BY_PHONES, Council, hold, people, stored
 
 
 def test_an_edit_that_is_taken_back_is_sent(council: Council, api: HereToHelp) -> None:
@@ -45,6 +46,18 @@ def test_an_edit_of_which_nobody_knows_whether_it_arrived_is_taken_back(council:
     _next(council, "a.csv", _of(row, "old"), other)
     assert _emails(api) == ["old"]
     assert hold(api) == (2, 2, 2)
+
+
+def test_an_edit_of_whom_the_api_may_not_find_again_is_not_taken_back(open_council: Open, api: HereToHelp) -> None:
+    """To send what was said before might make a second resident."""
+    council = open_council("nsss")
+    row, other = people(2, council.feed)
+    row |= TOLD_BY_PHONES
+    _next(council, "a.csv", row)
+    _next(council, "a.csv", row | {"address_line1": "another street"})
+    assert _posts(api) == 2
+    assert _next(council, "a.csv", row, other) == {"sent": 1, "sent before": 1}
+    assert _posts(api) == 3
 
 
 def test_a_newer_sheet_that_says_again_what_an_older_one_said_is_sent(council: Council, api: HereToHelp) -> None:
