@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -22,14 +21,13 @@ from pipelines.adapters.ledger import Family, Ledger
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.core.work import Item, NewItem, Outcome, State
 from pipelines_tests.adapters.ledgers import open_at
+from pipelines_tests.processes import processes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=10)
 LATER = NOW + 2 * LEASE
 BATCH = 1100  # more than one statement's worth
 GROUP = 40
-# Spawned processes share nothing with this one, as the runs of different machines do not.
-processes = multiprocessing.get_context("spawn")
 
 
 def batch(number: int) -> list[NewItem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import time
@@ -21,6 +20,7 @@ from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.core.work import Item, NewItem, Outcome, State
 from pipelines_tests.adapters.ledgers import open_at
+from pipelines_tests.processes import processes
 from pipelines_tests.servers.postgres import Postgres
 
 ITEMS = 2000
@@ -28,8 +28,6 @@ REWRITTEN = 100
 """The first so many of them are landed again and again, with other bytes."""
 
 WORKERS = 4
-# Spawned processes share nothing with this one, as the runs of different machines do not.
-processes = multiprocessing.get_context("spawn")
 
 
 def work(url: str, lease: timedelta, rewrites: int, folder: Path) -> None:

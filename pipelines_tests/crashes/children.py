@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import sys
 import threading
@@ -15,9 +14,7 @@ from pathlib import Path
 
 from pipelines_tests.crashes.steps import Dying, Moment, step_inside
 from pipelines_tests.crashes.world import LEASE, Place
-
-processes = multiprocessing.get_context("forkserver")
-processes.set_forkserver_preload(["pipelines_tests.crashes.warm"])
+from pipelines_tests.processes import processes
 
 PREPARE, ACT, AGAIN = "prepare", "act", "again"
 

@@ -26,13 +26,14 @@ from pipelines.domains.mobile.feeds import EVENTS, PACKAGES, source_name
 from pipelines.environment import Environment
 from pipelines.sandbox.aae import Aae, Behaviour
 from pipelines.sandbox.certificates import Certificates
-from pipelines_tests.crashes.children import log_to, processes
+from pipelines_tests.crashes.children import log_to
 from pipelines_tests.crashes.invariants import Verdict
 from pipelines_tests.crashes.landings import BAD, GOOD
 from pipelines_tests.crashes.traffic import QUEUES
 from pipelines_tests.crashes.world import EXPORTS, Place, World
 from pipelines_tests.domains.aae.deliveries import KEY
 from pipelines_tests.platforms import WITHOUT_RESIDENTS
+from pipelines_tests.processes import processes
 from pipelines_tests.servers.aws import Account
 from pipelines_tests.servers.postgres import PASSWORD, Postgres
 from pipelines_tests.test_run import wait_for

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -25,12 +22,10 @@ from pipelines.core.circuit import Circuit
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, NewItem, State
 from pipelines.domains.aae.delivering import Delivered, Delivery, Terms
+from pipelines.sandbox.aae import Aae
 from pipelines.sandbox.certificates import Certificates
+from pipelines_tests.processes import Child, elsewhere
 
-if TYPE_CHECKING:
-    from pipelines.sandbox.aae import Aae  # a process that only delivers starts faster without it
-
-REPOSITORY = Path(__file__).parents[3]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = "2026-03-01-11:00"
 QUEUE = "aae/packages"
@@ -121,65 +116,23 @@ def names_received(aae: Aae) -> list[str]:
     return [one.name for one in aae.received()]
 
 
-@dataclass(frozen=True)
-class Child:
-    """A run in a process of its own, which can be stopped, and killed without a word."""
-
-    process: subprocess.Popen[str]
-
-    def is_ready(self) -> bool:
-        """Waits until it may begin."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline() == "ready\n"
-
-    def go(self, now: datetime | None = None) -> None:
-        """Let it begin, at this time for good or by the real clock."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{now.isoformat() if now else ''}\n")
-        self.process.stdin.flush()
-
-    def wait(self) -> None:
-        """Until it is over, and well."""
-        assert self.process.wait(60) == 0
-
-
-@contextmanager
 def run_elsewhere(
     site: Site,
     certificates: Certificates,
     *,
     owner: str,
+    now: datetime | None = None,
     lease_seconds: float = 90,
     send_seconds: float = 5,
     connections: int = 4,
-) -> Iterator[Child]:
-    """A process that is to deliver what is due, and begins when it is told to; killed at the end if need be."""
-    told = {
-        "folder": str(site.folder),
-        "url": site.endpoint.url,
-        "certificates": str(certificates.folder),
-        "owner": owner,
-        "lease_seconds": lease_seconds,
-        "send_seconds": send_seconds,
-        "connections": connections,
-    }
-    code = "from pipelines_tests.domains.aae.deliveries import deliver_as_told; deliver_as_told()"
-    command = [sys.executable, "-c", code, json.dumps(told)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
-        try:
-            yield Child(process)
-        finally:
-            process.kill()
+) -> AbstractContextManager[Child]:
+    """A run over what is due in a process of its own, at one time for good or by the real clock."""
+    terms = Terms(connections, timedelta(seconds=lease_seconds), send_seconds, 60, POLICY)
+    return elsewhere(_deliver, site.folder, site.endpoint.url, certificates.folder, owner, now, terms)
 
 
-def deliver_as_told() -> None:
-    """What the process of ``run_elsewhere`` does."""
-    told = json.loads(sys.argv[1])
-    credentials = credentials_of(Certificates(Path(told["certificates"])))
-    limits = Limits(told["connections"], told["send_seconds"] / 2, told["send_seconds"] / 2)
-    site = Site(Path(told["folder"]), Endpoint(DESTINATION, told["url"], credentials, limits))
-    terms = Terms(told["connections"], timedelta(seconds=told["lease_seconds"]), told["send_seconds"], 60, POLICY)
-    print("ready", flush=True)
-    moment = sys.stdin.readline().strip()
-    now: Callable[[], datetime] = (lambda: datetime.fromisoformat(moment)) if moment else utc_now
-    Delivery(site.ledger, site.lake, site.endpoint, QUEUE, terms, owner=told["owner"], now=now).run()
+def _deliver(folder: Path, url: str, certificates: Path, owner: str, now: datetime | None, terms: Terms) -> None:
+    limits = Limits(terms.connections, terms.send_seconds / 2, terms.send_seconds / 2)
+    site = Site(folder, Endpoint(DESTINATION, url, credentials_of(Certificates(certificates)), limits))
+    clock: Callable[[], datetime] = (lambda: now) if now else utc_now
+    Delivery(site.ledger, site.lake, site.endpoint, QUEUE, terms, owner=owner, now=clock).run()

@@ -6,7 +6,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -23,14 +23,11 @@ def test_killed_after_the_object_arrived_and_before_that_was_recorded(
 ) -> None:
     aae.behave(Behaviour(delay=0.7, times=1), Behaviour(status=again))
     site.release("a.parquet")
-    with run_elsewhere(site, certificates, owner="killed") as child:
-        assert child.is_ready()
-        child.go(site.now)
+    with run_elsewhere(site, certificates, owner="killed", now=site.now) as child:
         _wait_until(lambda: site.states() == {State.CLAIMED: 1})
         with _nobody_writes(site):
             _wait_until(lambda: len(aae.received()) == 1)
-            child.process.kill()
-            child.process.wait()
+            child.kill()
     assert site.states() == {State.CLAIMED: 1}
 
     site.later(seconds=90)
@@ -53,15 +50,10 @@ def test_killed_at_any_moments_everything_arrives_and_nothing_is_recorded_twice(
     site.release(*names)
     aae.behave(Behaviour(delay=0.05))
     kills = 3
-    with ExitStack() as stack:
-        runs = [run_elsewhere(site, certificates, owner=f"killed {number}") for number in range(kills)]
-        for child in [stack.enter_context(run) for run in runs]:
-            assert child.is_ready()
-            child.go(site.now)
+    for number in range(kills):
+        with run_elsewhere(site, certificates, owner=f"killed {number}", now=site.now):
             time.sleep(chance.uniform(0.05, 0.6))  # the moment is what is tried
-            child.process.kill()
-            child.process.wait()
-            site.later(seconds=91)
+        site.later(seconds=91)
     recorded = site.states()[State.SETTLED]
     assert site.deliver().outcomes["settled"] == len(names) - recorded
     assert site.states() == {State.SETTLED: len(names)}

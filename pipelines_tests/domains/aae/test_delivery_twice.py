@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import Counter
 
@@ -23,10 +22,6 @@ def test_two_runs_of_one_partition_at_once_send_each_object_exactly_once(
         run_elsewhere(site, certificates, owner="one", connections=8) as one,
         run_elsewhere(site, certificates, owner="two", connections=8) as two,
     ):
-        assert one.is_ready()
-        assert two.is_ready()
-        one.go()
-        two.go()
         one.wait()
         two.wait()
     assert Counter(names_received(aae)) == Counter(names)
@@ -41,16 +36,14 @@ def test_a_run_that_was_frozen_beyond_its_lease_sends_and_records_nothing_of_wha
     site.release("a.parquet", "b.parquet")
     aae.behave(Behaviour(delay=1, times=1))
     with run_elsewhere(site, certificates, owner="frozen", lease_seconds=1.5, send_seconds=1, connections=1) as child:
-        assert child.is_ready()
-        child.go()
         while site.states()[State.CLAIMED] < 2:
             time.sleep(0.01)
-        child.process.send_signal(signal.SIGSTOP)  # one object may be on its way, the other waits for its turn
+        child.freeze()  # one object may be on its way, the other waits for its turn
         while any(item.lease_until is None or item.lease_until >= utc_now() for item in site.items().values()):
             time.sleep(0.05)
         site.now = utc_now()
         assert site.deliver().outcomes == {"settled": 2}
-        child.process.send_signal(signal.SIGCONT)
+        child.go_on()
         child.wait()
     received = Counter(names_received(aae))
     assert received["b.parquet"] == 1

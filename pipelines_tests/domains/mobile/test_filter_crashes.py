@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -24,9 +23,7 @@ from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, State
 from pipelines_tests.domains.mobile.stages import LATER, LEASE, NOW, Stage, lines, text
-
-# Spawned processes share nothing with this one, as the runs of different machines do not.
-processes = multiprocessing.get_context("spawn")
+from pipelines_tests.processes import processes
 
 MANY = {f"{number:02}.json": text([*lines(300, seed=number), b"{}"]) for number in range(12)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -37,9 +36,7 @@ from pipelines_tests.domains.mobile.mendings import (
     rows,
 )
 from pipelines_tests.domains.mobile.stages import EVERYTHING, LATER, LEASE, Stage, text
-
-# Spawned processes share nothing with this one, as the runs of different machines do not.
-processes = multiprocessing.get_context("spawn")
+from pipelines_tests.processes import processes
 
 
 @pytest.fixture

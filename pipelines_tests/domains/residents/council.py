@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import InitVar, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -30,13 +28,11 @@ from pipelines.domains.residents.feeds.contract import Feed
 from pipelines.domains.residents.sheets import RESULTS, Work, outcomes_queue
 from pipelines.domains.residents.terms import Terms
 from pipelines.domains.residents.writing import Writing
+from pipelines.sandbox.here_to_help import HereToHelp
 from pipelines_tests.domains.residents.people import cells
 from pipelines_tests.domains.residents.staff import InFolders, Staff
+from pipelines_tests.processes import Child, elsewhere
 
-if TYPE_CHECKING:
-    from pipelines.sandbox.here_to_help import HereToHelp  # a process that only sends starts faster without it
-
-REPOSITORY = Path(__file__).parents[3]
 KEY = "a-key-of-tests"
 SECRET = bytes(range(32))
 NOW = datetime(2021, 11, 20, 12, tzinfo=UTC)
@@ -223,54 +219,16 @@ def _person(number: int, feed: Feed) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class Child:
-    """A run in a process of its own, which can be killed without a word."""
-
-    process: subprocess.Popen[str]
-
-    def is_ready(self) -> bool:
-        """Waits until it may begin."""
-        assert self.process.stdout is not None
-        return self.process.stdout.readline() == "ready\n"
-
-    def go(self, now: datetime) -> None:
-        """Let it begin, at this time for good."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{now.isoformat()}\n")
-        self.process.stdin.flush()
-
-    def kill(self) -> None:
-        """End it without a word."""
-        self.process.kill()
-        self.process.wait()
-
-    def wait(self) -> None:
-        """Until it is over, and well."""
-        assert self.process.wait(100) == 0
+def run_elsewhere(council: Council, owner: str) -> AbstractContextManager[Child]:
+    """A run over what is due, in a process of its own."""
+    return elsewhere(_send, council.folder, council.url, council.feed.name, council.now, owner)
 
 
-@contextmanager
-def run_elsewhere(council: Council, owner: str) -> Iterator[Child]:
-    """A process that is to send what is due, and begins when it is told to; killed at the end if need be."""
-    told = {"folder": str(council.folder), "url": council.url, "feed": council.feed.name, "owner": owner}
-    code = "from pipelines_tests.domains.residents.council import send_as_told; send_as_told()"
-    command = [sys.executable, "-c", code, json.dumps(told)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
-        try:
-            yield Child(process)
-        finally:
-            process.kill()
-
-
-def send_as_told() -> None:
-    """What the process of ``run_elsewhere`` does."""
-    told = json.loads(sys.argv[1])
-    council = Council(Path(told["folder"]), told["url"], FEEDS[told["feed"]])
-    print("ready", flush=True)
-    council.now = datetime.fromisoformat(sys.stdin.readline().strip())
+def _send(folder: Path, url: str, feed: str, now: datetime, owner: str) -> None:
+    council = Council(folder, url, FEEDS[feed])
+    council.now = now
     with closing(council.ledger):
-        council.send(told["owner"])
+        council.send(owner)
 
 
 def hold(api: HereToHelp) -> tuple[int, int, int]:

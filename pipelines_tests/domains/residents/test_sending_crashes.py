@@ -39,15 +39,11 @@ def test_killed_ten_times_the_api_ends_as_after_one_run(
     council.drop("a.csv", *rows)
     council.look()
     api.behave(Behaviour(delay=0.02))
-    with ExitStack() as stack:
-        children = [stack.enter_context(run_elsewhere(council, f"killed {number}")) for number in range(10)]
-        for child in children:
-            assert child.is_ready()
-            calls = len(api.received()) + chance.randint(1, 50)
-            child.go(council.now)
+    for number in range(10):
+        calls = len(api.received()) + chance.randint(1, 50)
+        with run_elsewhere(council, f"killed {number}"):
             _wait_until(lambda calls=calls: len(api.received()) >= calls)  # type: ignore[misc]  # the loop's own
-            child.kill()
-            council.later(seconds=LEASE)
+        council.later(seconds=LEASE)
     done = council.effect_states()[State.SETTLED]
     assert 0 < done < 1000
     api.behave()
@@ -63,8 +59,6 @@ def test_killed_between_the_call_and_its_record_nothing_is_added_twice(council: 
     council.look()
     api.behave(Behaviour(delay=0.7, times=1))
     with run_elsewhere(council, "killed") as child:
-        assert child.is_ready()
-        child.go(council.now)
         _wait_until(lambda: council.effect_states() == {State.CLAIMED: 2})
         with _nobody_writes(council):
             _wait_until(lambda: len(api.received()) == 1)
@@ -84,8 +78,6 @@ def test_a_row_without_a_key_in_hand_when_its_run_died_is_told_and_not_repeated(
     council.look()
     api.behave(Behaviour(delay=0.7, times=1))
     with run_elsewhere(council, "killed") as child:
-        assert child.is_ready()
-        child.go(council.now)
         _wait_until(lambda: council.effect_states() == {State.CLAIMED: 2})
         child.kill()
     council.later(seconds=LEASE)
@@ -168,9 +160,6 @@ def test_two_runs_at_once_send_each_row_once(council: Council, api: HereToHelp) 
     api.gap = give_way
     with ExitStack() as stack:
         children = [stack.enter_context(run_elsewhere(council, f"run {number}")) for number in range(2)]
-        assert all(child.is_ready() for child in children)
-        for child in children:
-            child.go(council.now)
         for child in children:
             child.wait()
     assert council.sheet().state is State.SETTLED
@@ -184,8 +173,6 @@ def test_a_run_that_lost_its_sheet_sends_nothing_that_another_one_has(council: C
     council.look()
     api.behave(Behaviour(delay=0.05))
     with run_elsewhere(council, "slow") as slow:
-        assert slow.is_ready()
-        slow.go(council.now)
         _wait_until(lambda: len(api.received()) > 5)
         council.later(seconds=LEASE)
         council.send("quick")
