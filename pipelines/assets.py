@@ -121,15 +121,16 @@ def record_each(
     queue: str,
     work: Callable[[str], None],
     report: Callable[[str], Report],
-    is_whole: Callable[[str], bool] = lambda _: True,
+    *,
+    is_all: bool = True,
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Work on each partition that a person asked for, and record it as it finishes, with its checks.
 
     Only where other assets of the run wait for this one is it yielded as well: else they would be skipped, and so
     would the checks, which then have a step of their own.
 
-    What is not whole, since nobody can say that what was found is all of it, is worked on and reported, but not
-    recorded: Dagster holds a partition that was recorded for made even if its run fails in the end.
+    If nobody can say that what was found is all, each is worked on and reported, but none recorded by this run: Dagster
+    holds a partition that was recorded for made even if its run fails in the end.
     """
     waited_for = is_waited_for(context)
     single = len(context.partition_keys) == 1
@@ -137,7 +138,7 @@ def record_each(
         work(partition)
         changes = ledger.unrecorded(queue).get(partition, 0)
         made = report(partition)
-        if not is_whole(partition):
+        if not is_all:
             continue
         if waited_for:
             context.add_asset_metadata(dict(made.metadata), partition_key=partition)
@@ -147,7 +148,7 @@ def record_each(
             materialise(context, partition, made)
             evaluate(context, partition, made)
         ledger.recorded(queue, {partition: changes})
-    if waited_for and not single and all(map(is_whole, context.partition_keys)):
+    if waited_for and not single and is_all:
         yield dg.MaterializeResult()
 
 

@@ -235,7 +235,9 @@ def trace(key: str) -> None:
     for reason in looked.unseen:
         console.print(f"Not all of the drive was looked into: {reason}", markup=False)
     if not items and not looked.found:
-        console.print(f"Nothing that was seen has {key!r} in its name; looked in {environment.ledger}")
+        off = ", ".join(feed for feed, is_on in _feeds(environment).items() if not is_on)
+        but = f", not in the folders of what is switched off: {off}" if off else ""
+        console.print(f"Nothing that was seen has {key!r} in its name; looked in {environment.ledger}{but}")
     sys.exit(0 if items or looked.found else 1)
 
 
@@ -250,9 +252,16 @@ def _sheets(environment: Environment, ledger: Ledger, key: str) -> Looked:
     from pipelines.domains.residents.tracing import trace
     from pipelines.resources import configured_drive, existing_installation_key
 
-    feeds = [feed for name, feed in FEEDS.items() if getattr(environment, f"residents_{name}_enabled")]
+    feeds = [FEEDS[name] for name, is_on in _feeds(environment).items() if is_on]
     find_key, open_drive = partial(existing_installation_key, environment), partial(configured_drive, environment)
     return trace(feeds, find_key, open_drive, ledger, key, utc_now())
+
+
+def _feeds(environment: Environment) -> dict[str, bool]:
+    """Those of residents, and whether they are switched on."""
+    from pipelines.domains.residents.feeds import FEEDS
+
+    return {name: getattr(environment, f"residents_{name}_enabled") for name in FEEDS}
 
 
 def _told_of(item: Item, port: int) -> list[str]:

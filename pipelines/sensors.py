@@ -16,7 +16,7 @@ from pipelines.assets import ALARM
 from pipelines.core.planning import Request, plan
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.summary import summarise
-from pipelines.core.work import Pause
+from pipelines.core.work import Pause, State
 from pipelines.environment import Environment, at_load
 
 if TYPE_CHECKING:
@@ -88,17 +88,13 @@ def due_run(
     """The run that a feed needs now, or why it needs none."""
     if not feed.enabled:
         return dg.SkipReason("switched off by a setting; what is due is kept")
-    held = _held(feed, ledger, now)
-    request = _plan(feed, ledger, now, held)
+    held, request = _plan(feed, ledger, now)
     if request is not None:  # most ticks have nothing to ask for, and Dagster takes longer to answer than all else
         if is_live(feed.job, instance, now, timedelta(seconds=2 * environment.run_seconds), feed.tags):
             return dg.SkipReason("a run is under way and takes what is due")
-        request = _plan(feed, ledger, now, held)  # one that has just ended may have taken it
+        held, request = _plan(feed, ledger, now)  # one that has just ended may have taken it
     if request is None:
-        if held:
-            return dg.SkipReason(held)
-        following = ledger.next_due(feed.queue)
-        return dg.SkipReason("nothing is due" + (f"; the next at {following}" if following else ""))
+        return dg.SkipReason(held or _told_of_idleness(feed, ledger))
     resumes_at = pause_after_failures(feed.job, instance, request.oldest_due or EPOCH, feed.tags)
     if resumes_at is not None and now < resumes_at:
         failed = f"the last run left due work behind and failed; the next is asked for at {resumes_at}"
@@ -118,10 +114,19 @@ def due_run(
     )
 
 
-def _plan(feed: Feed, ledger: Ledger, now: datetime, held: str | None) -> Request | None:
-    """What a run would have to do now; one that may take nothing still records what others did."""
+def _plan(feed: Feed, ledger: Ledger, now: datetime) -> tuple[str | None, Request | None]:
+    """Why nothing may be taken, and what a run would have to do: one that may take nothing records what others did."""
+    held = _held(feed, ledger, now)
     due = [one for one in ledger.backlog(now) if one.queue == feed.queue and one.destination == feed.destination]
-    return plan([] if held else due, ledger.unrecorded(feed.queue))
+    return held, plan([] if held else due, ledger.unrecorded(feed.queue))
+
+
+def _told_of_idleness(feed: Feed, ledger: Ledger) -> str:
+    standings = ledger.standings(feed.queue, destination=feed.destination, unsettled=True)
+    if in_hand := sum(one.items for one in standings if one.state is State.CLAIMED):
+        return f"nothing else is due; a run has {in_hand:,} in hand"
+    following = ledger.next_due(feed.queue)
+    return "nothing is due" + (f"; the next at {following}" if following else "")
 
 
 def one_run(requests: Sequence[dg.RunRequest], also: Collection[Feed] = ()) -> dg.RunRequest:

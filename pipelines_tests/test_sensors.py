@@ -149,6 +149,25 @@ def test_what_a_run_took_that_ended_while_dagster_was_asked_is_not_asked_for(
     assert desk.skipped() == "nothing is due"
 
 
+def test_what_is_paused_while_dagster_was_asked_is_not_asked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.release("a")
+    desk.ledger.recorded(QUEUE, desk.ledger.unrecorded(QUEUE))
+
+    def pause(*_args: object, **_named: object) -> list[dg.RunRecord]:
+        desk.pause(hours=1)
+        return []
+
+    monkeypatch.setattr(desk.instance, "get_run_records", pause)
+    assert "paused by Ann" in desk.skipped()
+
+
+def test_what_a_run_has_in_hand_is_told(desk: Desk) -> None:
+    desk.release("a", "b")
+    desk.ledger.claim(QUEUE, owner="run", limit=100, now=desk.now, lease=LEASE, destination=HERE)
+    desk.ledger.recorded(QUEUE, desk.ledger.unrecorded(QUEUE))
+    assert desk.skipped() == "nothing else is due; a run has 2 in hand"
+
+
 @pytest.mark.parametrize(
     "status",
     [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],

@@ -21,7 +21,7 @@ from pipelines.adapters.ledger import Family, Ledger
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.core.work import Item, NewItem, Outcome, State
 from pipelines_tests.adapters.ledgers import open_at
-from pipelines_tests.processes import processes
+from pipelines_tests.processes import child_process, processes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=10)
@@ -64,7 +64,7 @@ def open_together(url: str, together: Barrier) -> None:
 
 def test_processes_that_open_a_new_ledger_together_all_find_its_tables(new_ledger_url: str) -> None:
     together = processes.Barrier(4)
-    started = [processes.Process(target=open_together, args=(new_ledger_url, together)) for _ in range(4)]
+    started = [child_process(open_together, new_ledger_url, together) for _ in range(4)]
     for process in started:
         process.start()
     for process in started:
@@ -165,7 +165,7 @@ def test_a_kill_at_any_statement_leaves_nothing_of_the_transaction(
     ledger_url: str, ledger: Ledger, action: Callable[[Ledger, list[Item]], Any]
 ) -> None:
     ledger.take_in(batch(0)[:GROUP], NOW)
-    process = processes.Process(target=die_at_every_statement, args=(ledger_url, action))
+    process = child_process(die_at_every_statement, ledger_url, action)
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -192,7 +192,7 @@ def settle_groups(url: str, round_: int, started: Event) -> None:
 def kill_while(target: Callable[[str, int, Event], None], url: str, number: int, moment: float) -> None:
     """Let it work until it has recorded something, and kill it ``moment`` seconds later."""
     started = processes.Event()
-    process = processes.Process(target=target, args=(url, number, started))
+    process = child_process(target, url, number, started)
     process.start()
     assert started.wait(60)
     process.join(moment)

@@ -21,6 +21,14 @@ def test_items_come_in_order_of_partition_and_name_over_many_pages(ledger: Ledge
     assert within == [hours[1]] * 500  # exactly a page, so that an empty one follows
 
 
+def test_the_partitions_of_a_span_that_hold_anything_are_told_in_order(ledger: Ledger) -> None:
+    hours = [f"2026-03-01-{hour:02}:00" for hour in (23, 9, 7, 12)]
+    ledger.take_in([new(f"{hour} {one}", partition=hour) for hour in hours for one in "ab"], NOW)
+    ledger.take_in([release(partition="2026-03-01-10:00")], NOW)
+    assert ledger.partitions(QUEUE, Span("2026-03-01-08:00", "2026-03-01-23:00")) == sorted(set(hours) - {hours[2]})
+    assert ledger.partitions(QUEUE, Span("2026-03-02-00:00", "2026-03-02-23:00")) == []
+
+
 def test_items_can_be_picked_by_state(ledger: Ledger) -> None:
     ledger.take_in([new("a"), new("b"), new("c")], NOW)
     first, second, _ = claim(ledger)

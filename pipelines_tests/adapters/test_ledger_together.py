@@ -20,7 +20,7 @@ from pipelines.adapters.ledger.leases import utc_now
 from pipelines.adapters.ledger.sql import SqlLedger
 from pipelines.core.work import Item, NewItem, Outcome, State
 from pipelines_tests.adapters.ledgers import open_at
-from pipelines_tests.processes import processes
+from pipelines_tests.processes import child_process
 from pipelines_tests.servers.postgres import Postgres
 
 ITEMS = 2000
@@ -96,7 +96,7 @@ def engine(ledger: Ledger) -> sa.Engine:
 
 
 def begin(url: str, lease: timedelta, folder: Path, rewrites: int = 0) -> BaseProcess:
-    worker = processes.Process(target=work, args=(url, lease, rewrites, folder))
+    worker = child_process(work, url, lease, rewrites, folder)
     worker.start()
     return worker
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipelines_tests.crashes.steps import Dying, Moment, step_inside
 from pipelines_tests.crashes.world import LEASE, Place
-from pipelines_tests.processes import processes
+from pipelines_tests.processes import child_process
 
 PREPARE, ACT, AGAIN = "prepare", "act", "again"
 
@@ -69,7 +69,7 @@ _one_at_a_time = threading.Lock()
 
 def run(act: Callable[..., None], *args: object) -> int:
     """The exit code of a child, once it has ended; of one that was killed the signal's number, negative."""
-    child = processes.Process(target=act, args=args)
+    child = child_process(act, *args)
     with _one_at_a_time:
         child.start()
     wait([child.sentinel])

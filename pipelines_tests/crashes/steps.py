@@ -36,7 +36,7 @@ Step = Callable[[str], None]
 READS: Mapping[type, frozenset[str]] = {
     Ledger: frozenset(
         {
-            *("queues", "backlog", "next_due", "items", "versions", "named", "standings", "search"),
+            *("queues", "backlog", "next_due", "items", "partitions", "versions", "named", "standings", "search"),
             *("placed", "alike"),
             *("unrecorded", "paused", "journal", "mark", "circuit", "close"),
         }

@@ -33,7 +33,7 @@ from pipelines_tests.crashes.traffic import QUEUES
 from pipelines_tests.crashes.world import EXPORTS, Place, World
 from pipelines_tests.domains.aae.deliveries import KEY
 from pipelines_tests.platforms import WITHOUT_RESIDENTS
-from pipelines_tests.processes import processes
+from pipelines_tests.processes import child_process
 from pipelines_tests.servers.aws import Account
 from pipelines_tests.servers.postgres import PASSWORD, Postgres
 from pipelines_tests.test_run import wait_for
@@ -92,7 +92,7 @@ class Crew:
         return self.world.place.root / "homes" / str(number)
 
     def _started(self, number: int) -> BaseProcess:
-        worker = processes.Process(target=work, args=(self.variables, self._home(number), self._over))
+        worker = child_process(work, self.variables, self._home(number), self._over)
         worker.start()
         return worker
 

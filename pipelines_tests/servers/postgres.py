@@ -6,11 +6,12 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,13 @@ class Postgres:
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(30)
+            gives_up = time.monotonic() + 10
+            while self._listens() and time.monotonic() < gives_up:  # what it leaves behind still takes connections
+                time.sleep(0.05)
+
+    def _listens(self) -> bool:
+        with closing(socket.socket()) as one:
+            return one.connect_ex(("127.0.0.1", self.port)) == 0
 
     def _begin(self, program: str, *words: str) -> subprocess.Popen[bytes]:
         # PostgreSQL refuses to run as root.

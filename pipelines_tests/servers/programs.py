@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -24,11 +25,22 @@ def free_ports(count: int) -> list[int]:
     """Ports that nobody has, all different, and that the system gives to no connection before they are listened on."""
     found = list[int]()
     while len(found) < count:
-        port = secrets.choice(range(10_000, 32_768))  # Linux takes those from 32,768 on for whoever connects
-        with closing(socket.socket()) as one, suppress(OSError):
-            one.bind((HOST, port))
-            found += [port] if port not in found else []
+        # Linux takes those from 32,768 on for whoever connects; to 10,080 no browser goes.
+        port = secrets.choice(range(10_100, 32_768))
+        with closing(socket.socket()) as one:
+            if port not in found and _is_bound(one, port):
+                found.append(port)
     return found
+
+
+def _is_bound(one: socket.socket, port: int) -> bool:
+    try:
+        one.bind((HOST, port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+    return True
 
 
 def free_port() -> int:

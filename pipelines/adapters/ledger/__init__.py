@@ -194,6 +194,9 @@ class Ledger(Protocol):
     def items(self, queue: str, span: Span | None = None, states: Collection[State] | None = None) -> Iterable[Item]:
         """The items of a queue, in order of partition and name, read lazily."""
 
+    def partitions(self, queue: str, span: Span) -> list[str]:
+        """The partitions of a span in which a queue has any items, in order."""
+
     def versions(self, queue: str, name: str) -> list[Item]:
         """All versions of a name that is bound for nowhere, as those of a landed file, the first recorded first."""
 

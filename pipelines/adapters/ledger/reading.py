@@ -52,6 +52,11 @@ def queues() -> sa.Select[Any]:
     return _distinct(work.c.queue).order_by("value")
 
 
+def partitions(queue: str, span: Span) -> sa.Select[Any]:
+    """The partitions of a span that hold anything of a queue."""
+    return _distinct(work.c.partition, work.c.queue == queue, *is_within(span)).order_by("value")
+
+
 def _destinations(queue: str) -> sa.Select[Any]:
     """Where anything of a queue is bound for."""
     return _distinct(work.c.destination, work.c.queue == queue)

@@ -179,6 +179,10 @@ class SqlLedger:
                 return
             after = (page[-1].partition, page[-1].name, page[-1].id)
 
+    def partitions(self, queue: str, span: Span) -> list[str]:
+        """The partitions that hold anything; see the protocol."""
+        return [row.value for row in self._read(reading.partitions(queue, span))]
+
     def versions(self, queue: str, name: str) -> list[Item]:
         """All versions of a name; see the protocol."""
         return [read_item(row) for row in self._read(reading.versions(queue, name))]

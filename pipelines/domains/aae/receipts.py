@@ -7,11 +7,9 @@ personal values: names, hashes, counts, times and reasons only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from heapq import merge
-from itertools import groupby
 from typing import Any
 
 import orjson
@@ -121,29 +119,21 @@ def _key(day: str) -> str:
 
 
 def _hours(ledger: Ledger, day: str) -> Iterator[pa.Table]:
-    """The rows of each hour of a feed in which there are any."""
+    """The rows of each hour of a feed in which there may be any."""
     span = Span(f"{day}-00:00", f"{day}-23:00")
-    feeds = {queue: number for number, one in enumerate(EXPORTS) for queue in (one.source, one.queue)}
-    landed = [ledger.items(export.source, span, [State.SETTLED]) for export in EXPORTS]
-    objects = [ledger.items(export.queue, span, _OVER) for export in EXPORTS]
-
-    def place(item: Item) -> tuple[str, int]:
-        return item.partition, feeds[item.queue]
-
-    for (hour, number), items in groupby(merge(*landed, *objects, key=place), place):
-        yield pa.Table.from_pylist(list(_rows(EXPORTS[number], hour, items)), SCHEMA)
+    hours = [{*ledger.partitions(one.source, span), *ledger.partitions(one.queue, span)} for one in EXPORTS]
+    for hour in sorted(set().union(*hours)):
+        for export, of_export in zip(EXPORTS, hours, strict=True):
+            if hour in of_export:
+                yield pa.Table.from_pylist(list(_rows(export, ledger, hour)), SCHEMA)
 
 
-def _rows(export: Export, hour: str, items: Iterable[Item]) -> Iterator[dict[str, Any]]:
-    place = {"feed": export.name, "hour": hour}
-    landed, objects = dict[int, Item](), list[Item]()
-    for item in items:
-        if item.queue == export.queue:
-            objects.append(item)
-        else:
-            landed[item.id] = item
+def _rows(export: Export, ledger: Ledger, partition: str) -> Iterator[dict[str, Any]]:
+    span = Span(partition, partition)
+    place = {"feed": export.name, "hour": partition}
+    landed = {item.id: item for item in ledger.items(export.source, span, [State.SETTLED])}
     # Of several versions under one name the last one counts when they are read again.
-    objects.sort(key=lambda one: one.changed_at)
+    objects = sorted(ledger.items(export.queue, span, _OVER), key=lambda one: one.changed_at)
     for one in objects:
         parent = landed.get(one.parent or 0)
         yield place | (_of_landed(parent) if parent else {}) | _of_object(one)

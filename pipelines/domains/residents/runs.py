@@ -88,14 +88,9 @@ def send(
         go(shift, span)
 
     if not config.only_due:
-        now = utc_now()
-        taken = intake.take_in([work.feed], work.drive, ledger, destination, work.secret, now)[work.feed.name]
-
-        # A sheet is of the day on which it is first seen: one that can't be is of no day before today.
-        def is_whole(partition: str) -> bool:
-            return taken.failed is None or partition < intake.day_of(now)
-
-        yield from record_each(context, ledger, queue, work_on, report, is_whole)
+        taken = intake.take_in([work.feed], work.drive, ledger, destination, work.secret, utc_now())[work.feed.name]
+        # What can't be seen may be of any of the days: a version that is put back is of the day on which it came first.
+        yield from record_each(context, ledger, queue, work_on, report, is_all=taken.failed is None)
         return [] if taken.failed is None else [f"not all that was dropped can be seen: {taken.failed}"]
     recorder = Recorder(context, ledger, queue, report)
     try:

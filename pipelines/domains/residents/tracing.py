@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from pipelines.adapters.drive import Drive, DriveError, Sheet
+from pipelines.adapters.drive import Drive, DriveBusy, DriveError, Sheet
 from pipelines.adapters.installation import InstallationKey, OtherKey, is_unclaimed
 from pipelines.adapters.ledger import Ledger
 from pipelines.core.work import Item
@@ -83,7 +83,7 @@ def trace(
         named = [one for one in listed if text.casefold() in one.sheet.name.casefold()]
         versions, failed = _versions(drive, named)
         same = _recognised(feed, listed, versions, drive, ledger, key.secret)
-        looked.found += [_traced(one, same.get(one.place)) for one in named]
+        looked.found += [_traced(one, same.get(one.place), is_read=one.place in versions) for one in named]
         looked.unseen += failed
     return looked
 
@@ -98,6 +98,8 @@ def _versions(drive: Drive, named: Sequence[Listed]) -> tuple[dict[str, str], li
             version = version_of(drive, one.sheet)
         except DriveError as error:
             failed[str(error)] = None
+            if isinstance(error, DriveBusy):  # it wants quiet
+                break
             continue
         if version is not None:
             versions[one.place] = version
@@ -117,6 +119,6 @@ def _recognised(
     return {one.place: known[one.name, one.version] for one in found if (one.name, one.version) in known}
 
 
-def _traced(one: Listed, same: Item | None) -> Traced:
-    is_changed = one.here is not None and one.version is None and same is None
+def _traced(one: Listed, same: Item | None, *, is_read: bool) -> Traced:
+    is_changed = one.here is not None and is_read and same is None
     return Traced(one.sheet, same or one.here, is_changed)

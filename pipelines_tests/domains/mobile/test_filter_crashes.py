@@ -23,7 +23,7 @@ from pipelines.adapters.objects.files import FileObjects
 from pipelines.core.retry import RetryPolicy
 from pipelines.core.work import Item, Outcome, State
 from pipelines_tests.domains.mobile.stages import LATER, LEASE, NOW, Stage, lines, text
-from pipelines_tests.processes import processes
+from pipelines_tests.processes import child_process, processes
 
 MANY = {f"{number:02}.json": text([*lines(300, seed=number), b"{}"]) for number in range(12)}
 
@@ -127,7 +127,7 @@ def die_at_every_step(root: Path) -> None:
 def test_a_run_killed_at_any_step_leaves_nothing_half_and_the_next_one_ends_as_if_nothing_had_been(
     tmp_path: Path,
 ) -> None:
-    process = processes.Process(target=die_at_every_step, args=(tmp_path,))
+    process = child_process(die_at_every_step, tmp_path)
     process.start()
     process.join()
     assert process.exitcode == 0
@@ -180,7 +180,7 @@ def test_runs_killed_at_any_moment_lose_nothing(tmp_path: Path, moments: Iterato
     now = NOW
     for moment in moments:
         started = processes.Event()
-        process = processes.Process(target=work_until_killed, args=(killed.root, now, started))
+        process = child_process(work_until_killed, killed.root, now, started)
         process.start()
         if killed.ledger.backlog(now):
             assert started.wait(60)

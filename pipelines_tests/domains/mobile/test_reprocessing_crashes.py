@@ -36,7 +36,7 @@ from pipelines_tests.domains.mobile.mendings import (
     rows,
 )
 from pipelines_tests.domains.mobile.stages import EVERYTHING, LATER, LEASE, Stage, text
-from pipelines_tests.processes import processes
+from pipelines_tests.processes import child_process
 
 
 @pytest.fixture
@@ -313,7 +313,7 @@ def die_at_every_step(root: Path, act: str) -> None:
 
 def killed_in(root: Path, act: str) -> list[Path]:
     """The folder of each death."""
-    process = processes.Process(target=die_at_every_step, args=(root, act))
+    process = child_process(die_at_every_step, root, act)
     process.start()
     process.join()
     assert process.exitcode == 0

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from pipelines.adapters.drive import Drive, DriveDenied, DriveUnavailable, Sheet
+from pipelines.adapters.drive import Drive, DriveBusy, DriveDenied, DriveUnavailable, Sheet
 from pipelines.adapters.installation import InstallationKey, hold_to
 from pipelines.adapters.ledger import LedgerUnavailable
 from pipelines.core.work import State
@@ -210,6 +210,34 @@ def test_a_sheet_that_cannot_be_read_is_told_and_hides_no_other(
         "my sound again.csv": True,
     }
     assert looked.unseen == ["a sheet is not ours to use"]
+
+
+def test_of_an_edited_sheet_that_cannot_be_read_it_is_not_said_that_it_changed(
+    council: Council, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    council.drop("mine.csv", *people(1, council.feed))
+    council.settle()
+    council.drop("mine.csv", *people(2, council.feed))
+    monkeypatch.setattr(council.drive, "sha256", fail(DriveDenied("a sheet is not ours to use")))
+    looked = look(council, "mine")
+    assert [(one.item is not None, one.is_changed) for one in looked.found] == [(True, False)]
+    assert looked.unseen == ["a sheet is not ours to use"]
+
+
+def test_a_drive_that_wants_quiet_is_not_asked_for_the_next_sheet(
+    council: Council, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        council.drop(f"mine {number}.csv", *people(number + 1, council.feed))
+    asked = list[Sheet]()
+
+    def busy(sheet: Sheet) -> str | None:
+        asked.append(sheet)
+        raise DriveBusy("the quota is used up")
+
+    monkeypatch.setattr(council.drive, "sha256", busy)
+    assert len(look(council, "mine").found) == 3
+    assert len(asked) == 1
 
 
 def test_of_what_is_as_it_was_seen_nothing_is_read(council: Council, monkeypatch: pytest.MonkeyPatch) -> None:
