@@ -37,6 +37,16 @@ def pytest_configure() -> None:
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the slow ones those with the longest limits come first: else the others wait for them in the end."""
+
+    def limit(item: pytest.Item) -> float:
+        mark = item.get_closest_marker("timeout")
+        return mark.args[0] if mark and item.get_closest_marker("slow") else 0
+
+    items.sort(key=limit, reverse=True)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
     return _ByPlatform(config, log) if config.getvalue("dist") == "loadscope" else None
 
