@@ -20,7 +20,7 @@ test: check  ## the hermetic suite, after formatting, lint and types
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"  # more than there are cores: much of it waits for servers
 
 test-more: $(READY)  ## what takes longer, or needs Debian's packages
-	$(BIN)/python -m pytest -n 4 --dist loadscope -m slow $$(grep -rl mark.slow --include='*.py' pipelines_tests)
+	$(BIN)/python -m pytest -n 3 --dist loadscope -m slow $$(grep -rl mark.slow --include='*.py' pipelines_tests)
 
 test-all: test test-more  ## both
 
